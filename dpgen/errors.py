@@ -1,0 +1,173 @@
+"""Every error that dpgen raises on purpose.
+
+```
+DpgenError
+  InvalidValue           a number, shape or name outside its range (also a ValueError)
+  ConfigError            unknown key, wrong type: names the key and the nearest valid one
+  PrivacyError
+    BudgetExceeded       .label .requested .spent .budget
+    PlanMismatch         .expected .got
+    UnsupportedEvent     .event .accountant .alternatives
+    SensitivityError     a bound is missing, infinite, or only estimated
+    CalibrationError     no value of the parameter meets the budget
+    LedgerError          a ledger is torn, altered, locked, or belongs to another run
+  DataError              shape, range, dtype, a corrupt file, a label outside the declared classes
+  StorageError           a file could not be written, read or verified
+    ResumeError          the run cannot be continued: other data, other settings, nothing to resume
+  PluginError
+    PluginLoadError      .plugin .reason
+    PluginVersionError   .plugin
+    DuplicateName        .name .owners
+    UnknownName          .name .known
+  EvaluationError
+    TestSetReused        the private test split was opened a second time
+    SelectionOnTest      a choice was about to be made on the private test split
+```
+
+Message form: what was expected; what was found; what to do. No error ever carries the content of a private record.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dpgen.budget import Budget
+    from dpgen.events import DpEvent
+
+
+class DpgenError(Exception):
+    """Root of the tree: catch this to catch everything dpgen raises on purpose."""
+
+
+class InvalidValue(DpgenError, ValueError):
+    """An argument lies outside its documented range."""
+
+
+class ConfigError(DpgenError):
+    """A configuration has an unknown key or a value of the wrong type."""
+
+
+class PrivacyError(DpgenError):
+    """Going on would break, or could not prove, the privacy guarantee."""
+
+
+class BudgetExceeded(PrivacyError):
+    """A charge would bring the total over the budget; nothing was read and nothing was charged."""
+
+    def __init__(self, *, label: str, requested: float, spent: float, budget: Budget) -> None:
+        self.label, self.requested, self.spent, self.budget = label, requested, spent, budget
+        super().__init__(
+            f"charge {label!r} would bring the total to epsilon={requested:.4g} at delta={budget.delta:.3g}; "
+            f"the budget is epsilon={budget.epsilon:.4g}. Already spent: {spent:.4g}. Nothing was read. "
+            "Raise the noise multiplier, take fewer steps, raise the budget, or see the prices with `dpgen plan`."
+        )
+
+
+class PlanMismatch(PrivacyError):
+    """A charge is not the next one of the adopted plan; nothing was read and nothing was charged."""
+
+    def __init__(self, *, expected: str, got: str) -> None:
+        self.expected, self.got = expected, got
+        super().__init__(
+            f"the adopted plan expects {expected}; found {got}. Nothing was read. "
+            "Charge exactly what `plan` returned, in its order, or adopt a plan that lists this charge."
+        )
+
+
+class UnsupportedEvent(PrivacyError):
+    """The accountant has no proved price for this event under this relation."""
+
+    def __init__(
+        self, event: DpEvent, *, accountant: str, reason: str = "", alternatives: Sequence[str] = ()
+    ) -> None:
+        self.event, self.accountant, self.alternatives = event, accountant, tuple(alternatives)
+        why = f" ({reason})" if reason else ""
+        mend = f"Use accountant {' or '.join(alternatives)}." if alternatives else "Use another mechanism."
+        super().__init__(f"accountant {accountant!r} has no proved price for {event}{why}. {mend}")
+
+
+class SensitivityError(PrivacyError):
+    """A sensitivity is missing, infinite, or only an estimate."""
+
+
+class CalibrationError(PrivacyError):
+    """No value inside the bracket meets the budget."""
+
+
+class LedgerError(PrivacyError):
+    """A ledger is torn, altered, locked by another run, or belongs to another run."""
+
+
+class DataError(DpgenError):
+    """Images or labels are not what was declared."""
+
+
+class StorageError(DpgenError):
+    """A file could not be written, read or verified."""
+
+
+class ResumeError(StorageError):
+    """The run cannot be continued from what its folder holds."""
+
+
+class PluginError(DpgenError):
+    """Something is wrong with a plugin or with the name asked for."""
+
+
+class PluginLoadError(PluginError):
+    """A plugin could not be loaded or broke the contract of a hook."""
+
+    def __init__(self, plugin: str, reason: str, mend: str) -> None:
+        self.plugin, self.reason = plugin, reason
+        super().__init__(f"plugin {plugin!r} is unusable: {reason}. {mend}")
+
+
+class PluginVersionError(PluginError):
+    """A plugin speaks another version of the plugin interface."""
+
+    def __init__(self, plugin: str, *, found: int, expected: int) -> None:
+        self.plugin = plugin
+        mend = "a newer dpgen" if found > expected else f"a newer {plugin}"
+        other = f"an older {plugin}" if found > expected else "an older dpgen"
+        super().__init__(f"plugin {plugin!r} speaks API {found}, this dpgen speaks {expected}: install {mend} or {other}.")
+
+
+class DuplicateName(PluginError):
+    """Two plugins registered the same name."""
+
+    def __init__(self, kind: str, name: str, owners: Iterable[str]) -> None:
+        self.name, self.owners = name, tuple(owners)
+        super().__init__(
+            f"{kind} name {name!r} is registered by {' and by '.join(self.owners)}; expected one owner. "
+            "Uninstall one of them, or load only some plugins with DPGEN_PLUGINS=a,b."
+        )
+
+
+class UnknownName(PluginError):
+    """No plugin registered this name."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        self.name, self.known = name, tuple(sorted(known))
+        close = difflib.get_close_matches(name, self.known, n=3)
+        suggestion = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        super().__init__(
+            f"unknown {kind} {name!r}; known: {', '.join(self.known) or 'none'}.{suggestion}"
+            f" {hint or 'See `dpgen plugins`.'}"
+        )
+
+
+class EvaluationError(DpgenError):
+    """A score would not be honest."""
+
+
+class TestSetReused(EvaluationError):
+    """The private test split was opened a second time."""
+
+    __test__ = False  # the name starts with Test: tell pytest that this is no test class
+
+
+class SelectionOnTest(EvaluationError):
+    """A choice was about to be made by looking at the private test split."""

@@ -1,0 +1,68 @@
+"""Unfinished and finished work as tensors plus facts, sealed against torn writes; never a pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from dpgen.storage import read_sealed, write_sealed
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, and JSON facts such as the step reached."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Checkpoints:
+    """Named checkpoints in one folder of `internal/`, or in memory when `folder` is None.
+
+    Each file is safetensors sealed with its SHA-256 and replaced atomically; a torn file is refused, never half read.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._memory: dict[str, bytes] = {}
+
+    def save(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any] | None = None) -> None:
+        """Replace the checkpoint `name`; after this returns it survives a power cut."""
+        plain = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
+        payload = safetensors.torch.save(plain, metadata={"facts": json.dumps(dict(facts or {}))})
+        if self._folder is None:
+            self._memory[name] = payload
+        else:
+            write_sealed(self._path(name), payload)
+
+    def load(self, name: str) -> Checkpoint | None:
+        """The checkpoint `name`, or None when there is none.
+
+        Raises: `StorageError` when the file does not match its seal.
+        """
+        if self._folder is None:
+            payload = self._memory.get(name)
+        else:
+            payload = read_sealed(self._path(name)) if self._path(name).exists() else None
+        return None if payload is None else _decode(payload)
+
+    def drop(self, name: str) -> None:
+        """Forget the checkpoint `name`; nothing happens when there is none."""
+        self._memory.pop(name, None)
+        if self._folder is not None:
+            self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{name}.checkpoint"
+
+
+def _decode(payload: bytes) -> Checkpoint:
+    header = json.loads(payload[8 : 8 + int.from_bytes(payload[:8], "little")])
+    return Checkpoint(safetensors.torch.load(payload), json.loads(header["__metadata__"]["facts"]))

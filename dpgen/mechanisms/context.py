@@ -1,0 +1,81 @@
+"""What surrounds a run without touching its guarantee: device, checkpoints, progress, published files."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dpgen.mechanisms.checkpoints import Checkpoints
+from dpgen.storage import write_atomically
+
+Advance = Callable[[int], None]
+
+
+class Progress(ABC):
+    """Shows how far a phase is. What it is told is public: step counts, never values of the private data."""
+
+    @abstractmethod
+    def track(self, phase: str, total: int) -> AbstractContextManager[Advance]:
+        """A phase of `total` steps; call what is yielded with the number of steps done since the last call."""
+
+
+class SilentProgress(Progress):
+    """Shows nothing."""
+
+    @contextmanager
+    def track(self, phase: str, total: int) -> Iterator[Advance]:
+        """Swallow the steps."""
+        yield lambda steps: None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContext:
+    """Where a run computes, keeps its unfinished work, shows progress, and puts what it may give away.
+
+    `seed` is public: initial weights, public training, sampling. Nothing secret is ever drawn from it.
+    `published` is the folder whose files will be released; `None` drops them.
+    `physical_batch` bounds the rows in memory at once and never changes a result's law.
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    progress: Progress = field(default_factory=SilentProgress)
+    seed: int = 0
+    published: Path | None = None
+    physical_batch: int = 256
+
+    def once(self, name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """The tensors of a finished phase: from its checkpoint if there is one, else `make()`, then saved.
+
+        A run that was killed skips its finished phases this way; a released answer is never asked for twice.
+        """
+        finished = self.checkpoints.load(name)
+        if finished is None:
+            self.checkpoints.save(name, make())
+            finished = self.checkpoints.load(name)
+            assert finished is not None, "a checkpoint that was just saved can be loaded"
+        return {key: tensor.to(self.device) for key, tensor in finished.tensors.items()}
+
+    def publish(self, name: str, content: bytes) -> None:
+        """Put a file among the released ones. Its content must be DP output, post-processing of it, or public."""
+        if self.published is not None:
+            write_atomically(self.published / name, content)
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A fresh generator for public randomness: equal for equal (`seed`, `purpose`), on the CPU."""
+        return public_generator(self.seed, purpose)
+
+
+def public_generator(seed: int, purpose: str) -> torch.Generator:
+    """A CPU generator for public randomness, keyed by `seed` and what it is for; never for anything secret."""
+    digest = hashlib.sha256(f"dpgen public {seed} {purpose}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
