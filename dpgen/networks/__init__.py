@@ -1,0 +1,1 @@
+"""Plain-torch networks that generators, the semantic query and metrics share."""
