@@ -1,0 +1,77 @@
+"""What DP-SGD refuses before anything is read: modules whose per-example gradients it could not bound."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils import parametrize
+
+from dpgen.errors import PrivacyError, SensitivityError
+from dpgen.mechanisms.dp_sgd.layers import RULES, rule_for
+
+_MIXING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+_LAZY = (nn.modules.lazy.LazyModuleMixin,)
+
+
+def check_module(module: nn.Module) -> None:
+    """Refuse a module that mixes examples, learns from buffers, or trains a parameter that no rule covers.
+
+    Frozen parameters (`requires_grad` False) are free. What only shows while computing (a weight used outside its
+    layer, examples mixed by hand) is refused by `clipped_gradient_sum` and by the rehearsal of `DpSgd`.
+
+    Raises: `SensitivityError` where one record could move the sum by more than the clip norm; `PrivacyError` where
+    a part of the module would escape the mechanism. Both name the part and the mend.
+    """
+    trainable = 0
+    for name, part in module.named_modules():
+        label = f"{name or 'the module itself'} ({type(part).__name__})"
+        _refuse_mixing(label, part)
+        _refuse_disguise(label, part)
+        trainable += _count_covered(label, part)
+    if not trainable:
+        raise PrivacyError("DP-SGD needs a trainable parameter; found none. Set requires_grad on what shall be learnt.")
+
+
+def _refuse_mixing(label: str, part: nn.Module) -> None:
+    if isinstance(part, _MIXING) and (part.training or part.running_mean is None):
+        raise SensitivityError(
+            f"every example must be computed alone; found {label}, which mixes the examples of a batch. "
+            "Use nn.GroupNorm, or freeze it in eval mode with public statistics."
+        )
+    if isinstance(part, _NormBase) and part.training and part.track_running_stats:
+        raise PrivacyError(
+            f"buffers must not learn from private records; found {label}, which keeps running statistics. "
+            "Set track_running_stats=False, or use nn.GroupNorm."
+        )
+    if isinstance(part, nn.Embedding) and (part.scale_grad_by_freq or part.max_norm is not None):
+        raise SensitivityError(
+            f"every example must be computed alone; found {label} with scale_grad_by_freq or max_norm, which depend on "
+            "the whole batch. Switch them off."
+        )
+    if isinstance(part, _DropoutNd) and part.training and part.p > 0:
+        raise PrivacyError(
+            f"randomness inside a record's loss must come from `inputs(..., random=...)`; found {label}, which draws "
+            "from PyTorch's global generator. Set p=0, or draw the mask in `inputs`."
+        )
+
+
+def _refuse_disguise(label: str, part: nn.Module) -> None:
+    if parametrize.is_parametrized(part) or any(n in part._parameters for n in ("weight_g", "weight_orig")):
+        raise PrivacyError(
+            f"a trainable weight must be a plain parameter of its layer; found {label} with a parametrisation "
+            "(weight norm, spectral norm). Remove it with torch.nn.utils.parametrize.remove_parametrizations."
+        )
+    if isinstance(part, _LAZY) and part.has_uninitialized_params():
+        raise PrivacyError(f"weights must exist before training; found {label}. Run it once on public data first.")
+
+
+def _count_covered(label: str, part: nn.Module) -> int:
+    """How many trainable parameters `part` itself holds, all of them covered by a rule."""
+    own = [name for name, p in part.named_parameters(recurse=False) if p.requires_grad]
+    if own and (rule_for(part) is None or not {"weight", "bias"}.issuperset(own)):
+        raise PrivacyError(
+            f"per-example gradients are known for {', '.join(kind.__name__ for kind in RULES)}; found trainable "
+            f"{', '.join(own)} in {label}. Build it from those layers, or freeze it with requires_grad_(False)."
+        )
+    return len(own)

@@ -1,0 +1,160 @@
+"""The clipped sum of per-example gradients, exact, in one backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from dpgen import validate
+from dpgen.errors import DataError, PrivacyError, SensitivityError
+from dpgen.mechanisms.dp_sgd.checks import check_module
+from dpgen.mechanisms.dp_sgd.layers import Leaves, Rule, rule_for
+
+
+class RowLoss(Protocol):
+    """One loss per row: `loss(module, *inputs) -> [rows]`, each from its own row alone."""
+
+    def __call__(self, module: nn.Module, /, *inputs: Tensor) -> Tensor:
+        """The losses `[rows]`."""
+
+
+@dataclass(frozen=True)
+class ClippedSum:
+    """`sum` by parameter name (shaped like the parameter, at least float32) and `norms` `[examples]` before clipping.
+
+    Both are private. A norm that is not finite belongs to an example that contributed zero.
+    """
+
+    sum: dict[str, Tensor]
+    norms: Tensor
+
+
+def clipped_gradient_sum(
+    module: nn.Module,
+    loss: RowLoss,
+    inputs: tuple[Tensor, ...],
+    *,
+    views: int,
+    clip_norm: float,
+    mask: Tensor | None = None,
+) -> ClippedSum:
+    """Sum over examples of `g min(1, clip_norm / |g|)`, with g the gradient of the mean loss of an example's views.
+
+    Each example contributes L2 norm at most `clip_norm` over all trainable parameters together, because the norm is
+    taken of the very numbers that are scaled and added. An example with a non-finite gradient, and one whose `mask`
+    is False, contributes exactly zero. The module is left as it was found, `.grad` included.
+
+    Args: `inputs` tensors whose first axis is the row, `examples * views` long, example-major (row `n * views + k`
+    is view k of example n); `loss` as in `RowLoss`; `mask` bool `[examples]`.
+    Returns: private values; add noise before anything else.
+    Raises: as `check_module`, and where the module uses a weight outside its layer, moves the rows off the first
+    axis, or updates a buffer. `DataError` for misshapen inputs.
+    Source: Abadi et al. 2016 (arXiv 1607.00133), algorithm 1; averaging views before the clip: De et al. 2022
+    (arXiv 2204.13650), section 3.1.
+    """
+    validate.count(1, views=views)
+    validate.positive(clip_norm=clip_norm)
+    check_module(module)
+    examples = _count_examples(inputs, views)
+    gradients = _per_example_gradients(module, loss, inputs, examples)
+    norms = _norms(list(gradients.values()))
+    kept = norms.isfinite() if mask is None else norms.isfinite() & mask.to(norms.device)
+    # min(1, C / norm); a norm of 0 gives 1. where(), not a product: 0 * inf would be NaN.
+    factors = torch.where(kept, (clip_norm / norms).clamp(max=1.0), 0.0)
+    return ClippedSum({name: _weighted_sum(g, factors, kept) for name, g in gradients.items()}, norms)
+
+
+def _count_examples(inputs: tuple[Tensor, ...], views: int) -> int:
+    rows = {len(t) if t.ndim else -1 for t in inputs}
+    if len(rows) != 1 or min(rows) < 1 or min(rows) % views:
+        raise DataError(
+            f"inputs must share a first axis of examples * views rows, at least one example, with views={views}; "
+            "found other lengths. Let `inputs` repeat each example `views` times, example-major."
+        )
+    return rows.pop() // views
+
+
+def _per_example_gradients(
+    module: nn.Module, loss: RowLoss, inputs: tuple[Tensor, ...], examples: int
+) -> dict[str, Tensor]:
+    """The gradient of each example's mean loss, `[examples, *parameter]` by parameter name."""
+    rows = len(inputs[0])
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    before = _buffer_states(module)
+    with torch.enable_grad(), _leaves_in_place(module, parameters, examples, rows) as leaves:
+        losses = loss(module, *inputs)
+        if losses.shape != (rows,):
+            raise DataError(f"the loss must be one value per row, [{rows}]; found {list(losses.shape)}. Do not reduce.")
+        if _buffer_states(module) != before:
+            raise PrivacyError("buffers must not learn from private records; the loss changed one. Make it constant.")
+        share = torch.full_like(losses, examples / rows)  # the mean over an example's views
+        wanted = [*leaves.values(), *parameters.values()]
+        found = torch.autograd.grad(losses, wanted, share, allow_unused=True)
+    count = len(leaves)
+    escaped = [name for name, g in zip(parameters, found[count:], strict=True) if g is not None]
+    if escaped:
+        raise PrivacyError(
+            f"a weight may be used only by its own layer; found {', '.join(escaped)} used directly. Call the layer."
+        )
+    zero = {name: p.new_zeros(()).expand(examples, *p.shape) for name, p in parameters.items()}
+    return {name: zero[name] if g is None else g for name, g in zip(leaves, found, strict=False)}
+
+
+def _buffer_states(module: nn.Module) -> list[tuple[int, int]]:
+    """Which tensor each buffer is and how often it was written to; reads no value."""
+    return [(id(buffer), buffer._version) for buffer in module.buffers()]
+
+
+@contextmanager
+def _leaves_in_place(
+    module: nn.Module, parameters: Mapping[str, nn.Parameter], examples: int, rows: int
+) -> Iterator[dict[str, Tensor]]:
+    """Route every layer with trainable weights through its rule; undone on leaving, also by an error."""
+    leaves = {
+        name: p.detach().new_zeros(()).expand(examples, *p.shape).requires_grad_() for name, p in parameters.items()
+    }
+    by_parameter = {p: leaves[name] for name, p in parameters.items()}  # a shared weight has one leaf
+    patched: list[nn.Module] = []
+    try:
+        for layer in module.modules():
+            own = {key: by_parameter.get(p) for key, p in layer._parameters.items() if p is not None}
+            rule = rule_for(layer)
+            if rule is not None and any(leaf is not None for leaf in own.values()):
+                forward = partial(_forward, rule, layer, {"weight": None, "bias": None} | own, examples, rows)
+                vars(layer)["forward"] = forward
+                patched.append(layer)
+        yield leaves
+    finally:
+        for layer in patched:
+            del vars(layer)["forward"]
+
+
+def _forward(rule: Rule, layer: nn.Module, leaves: Leaves, examples: int, rows: int, input: Tensor) -> Tensor:
+    if input.ndim == 0 or len(input) != rows:
+        raise SensitivityError(
+            f"the first axis must stay the row, {rows} long; {type(layer).__name__} got {list(input.shape)}. "
+            "Keep rows first (use unflatten, not a merged axis; expand what is shared to all rows)."
+        )
+    return rule(layer, input, leaves, examples)
+
+
+def _norms(gradients: list[Tensor]) -> Tensor:
+    """L2 norms over all parameters together, `[examples]`, in at least float32."""
+    each = [torch.linalg.vector_norm(g.flatten(1), dim=1, dtype=_wide(g.dtype)) for g in gradients]
+    norms: Tensor = torch.linalg.vector_norm(torch.stack(each), dim=0)
+    return norms
+
+
+def _weighted_sum(gradients: Tensor, factors: Tensor, kept: Tensor) -> Tensor:
+    flat = gradients.flatten(1).to(factors.dtype)
+    return (factors @ torch.where(kept[:, None], flat, 0.0)).view(gradients.shape[1:])
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
