@@ -11,7 +11,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from dpgen.storage import read_sealed, write_sealed
+from dpgen.storage import read_sealed, remove_sealed, sealed_exists, write_sealed
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Checkpoint:
 class Checkpoints:
     """Named checkpoints in one folder of `internal/`, or in memory when `folder` is None.
 
-    Each file is safetensors sealed with its SHA-256 and replaced atomically; a torn file is refused, never half read.
+    Each file is safetensors sealed with its SHA-256 and replaced atomically. Of a torn file the version before it is
+    read, else it is refused; never half a file, never a silent start from nothing.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -44,19 +45,19 @@ class Checkpoints:
     def load(self, name: str) -> Checkpoint | None:
         """The checkpoint `name`, or None when there is none.
 
-        Raises: `StorageError` when the file does not match its seal.
+        Raises: `StorageError` when neither the file nor the version before it matches its seal.
         """
         if self._folder is None:
             payload = self._memory.get(name)
         else:
-            payload = read_sealed(self._path(name)) if self._path(name).exists() else None
+            payload = read_sealed(self._path(name)) if sealed_exists(self._path(name)) else None
         return None if payload is None else _decode(payload)
 
     def drop(self, name: str) -> None:
         """Forget the checkpoint `name`; nothing happens when there is none."""
         self._memory.pop(name, None)
         if self._folder is not None:
-            self._path(name).unlink(missing_ok=True)
+            remove_sealed(self._path(name))
 
     def _path(self, name: str) -> Path:
         assert self._folder is not None

@@ -1,0 +1,139 @@
+"""The two noise sources: the secure one of every private run, and the seeded one of tests."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from abc import ABC
+from typing import ClassVar, Self, final
+
+import numpy as np
+import torch
+
+from dpgen import validate
+from dpgen.errors import InvalidValue, SensitivityError
+from dpgen.noise.base import Floats, Integers, NoiseSource, RowRandom
+from dpgen.noise.discrete import LARGEST_SCALE, SMALLEST_SCALE, sample_discrete_gaussian
+from dpgen.noise.rows import DeviceRows, RecordRows
+from dpgen.noise.streams import KEY_BYTES, Address
+
+_COINS_AT_ONCE = 1 << 20
+
+
+class KeyedNoise(NoiseSource, ABC):
+    """What both sources share: every draw comes from the ChaCha20 stream of its address."""
+
+    def __init__(self, key: bytes) -> None:
+        self._address = Address(key)
+
+    def under(self, label: str) -> Self:
+        """The same source, addressed below `label`."""
+        below = object.__new__(type(self))
+        below._address = self._address.below(label)
+        return below
+
+    def gaussian(
+        self, value: Floats, *, standard_deviation: float, sensitivity: float, step: int = 0, tensor: str = "value"
+    ) -> Floats:
+        """`value` plus independent N(0, standard_deviation^2) on every entry, in float64."""
+        validate.not_negative(standard_deviation=standard_deviation)
+        _require_bound(sensitivity)
+        exact = np.asarray(value, dtype=np.float64)
+        if not np.isfinite(exact).all():
+            raise SensitivityError(
+                "a value to be noised must be finite; found NaN or infinity, which no noise hides. "
+                "Bound every record's contribution first; a record that is not finite contributes 0."
+            )
+        normal = self._address.stream("gaussian", step, tensor).generator().standard_normal(exact.shape)
+        return np.asarray(exact + standard_deviation * normal)
+
+    def discrete_gaussian(
+        self, counts: Integers, *, scale: float, sensitivity: float, step: int = 0, tensor: str = "counts"
+    ) -> Integers:
+        """`counts` plus exact discrete Gaussian noise of parameter `scale` on every entry."""
+        validate.positive(scale=scale)
+        _require_bound(sensitivity)
+        if not SMALLEST_SCALE <= scale <= LARGEST_SCALE:
+            raise InvalidValue(f"scale must lie in [2^-20, 2^40] counts; found {scale!r}. Rescale the counts.")
+        exact = np.asarray(counts)
+        if not np.issubdtype(exact.dtype, np.integer):
+            raise InvalidValue(f"counts must be integers; found {exact.dtype}. Use `gaussian` for real values.")
+        stream = self._address.stream("discrete gaussian", step, tensor)
+        noise = sample_discrete_gaussian(exact.size, float(scale), stream)
+        return np.asarray(exact.astype(np.int64) + noise.reshape(exact.shape))
+
+    def poisson_subset(self, ids: Integers, *, probability: float, step: int = 0) -> Integers:
+        """The ids that joined: each independently with `probability`, by a coin that belongs to (step, id)."""
+        validate.probability(probability=probability)
+        ids = np.asarray(ids, dtype=np.int64)
+        if ids.size and ids.min() < 0:
+            raise InvalidValue("record ids must be >= 0; found a negative one. Number the records from 0.")
+        # floor(probability * 2^53): the product with a power of two is exact, so the coin never favours joining.
+        threshold = np.uint64(math.floor(math.ldexp(probability, 53)))
+        stream = self._address.stream("poisson", step)
+        joined = np.zeros(ids.shape, dtype=np.bool_)
+        for first in range(0, int(ids.max(initial=-1)) + 1, _COINS_AT_ONCE):  # the coin of id i is word i
+            heads = (stream.words(_COINS_AT_ONCE) >> np.uint64(11)) < threshold
+            here = (ids >= first) & (ids < first + _COINS_AT_ONCE)
+            joined[here] = heads[ids[here] - first]
+        return ids[joined]
+
+    def __reduce__(self) -> str:
+        raise TypeError("a noise source holds the run key and cannot be pickled; make one in each process")
+
+
+@final
+class SecureNoise(KeyedNoise):
+    """Cryptographic randomness: ChaCha20 under a 256-bit run key from the operating system.
+
+    Who has the key and the release can subtract the noise: keep the key inside `internal/` and delete it at the end.
+    """
+
+    is_private: ClassVar[bool] = True
+
+    def __init__(self, key: bytes | None = None) -> None:
+        """Args: `key`, 32 bytes, only to continue a run; by default a new one from the operating system."""
+        super().__init__(os.urandom(KEY_BYTES) if key is None else key)
+
+    @property
+    def key(self) -> bytes:
+        """The run key, to be stored where only the owner of the data can read it."""
+        return self._address.key
+
+    def row_random(
+        self, ids: Integers, *, views: int, step: int = 0, chunk: int = 0, device: torch.device
+    ) -> RowRandom:
+        """A fast generator of `device`, keyed by this source for (label, step, chunk)."""
+        validate.count(0, views=views, chunk=chunk)
+        return DeviceRows(self._address.stream("rows", step, str(chunk)), len(ids) * views, device)
+
+
+@final
+class SeededNoise(KeyedNoise):
+    """For tests and replay: everything follows from a public seed, so nothing is hidden from anybody.
+
+    `row_random` is addressed by (step, record id): a removed record changes no other record's draws, and neither
+    does the way a step is cut into chunks.
+    """
+
+    is_private: ClassVar[bool] = False
+
+    def __init__(self, seed: int) -> None:
+        validate.count(0, seed=seed)
+        super().__init__(hashlib.sha256(f"dpgen seeded noise {seed}".encode()).digest())
+
+    def row_random(
+        self, ids: Integers, *, views: int, step: int = 0, chunk: int = 0, device: torch.device
+    ) -> RowRandom:
+        """One stream for each (label, step, record id)."""
+        validate.count(0, views=views, chunk=chunk)
+        return RecordRows([self._address.stream("record", step, str(int(i))) for i in ids], views, device)
+
+
+def _require_bound(sensitivity: float) -> None:
+    if not (isinstance(sensitivity, (int, float)) and math.isfinite(sensitivity) and sensitivity >= 0):
+        raise SensitivityError(
+            f"the sensitivity must be a finite number >= 0; found {sensitivity!r}. "
+            "Take it from the object that bounds each record's contribution."
+        )
