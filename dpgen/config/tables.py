@@ -1,0 +1,161 @@
+"""The tables of a configuration file, split by what they may change: the guarantee, the data, utility, scores, speed."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from dpgen.budget import ADD_OR_REMOVE_ONE, Budget, NeighboringRelation
+from dpgen.errors import ConfigError
+
+Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+
+
+class Table(BaseModel):
+    """Base of all tables: frozen, finite numbers, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class PrivacyConfig(Table):
+    """`[privacy]`: the guarantee. Nothing outside this table, `data.records` and `[method]` changes the plan."""
+
+    epsilon: float = Field(gt=0)
+    """The run's budget."""
+    delta: float | Literal["auto"] = "auto"
+    """A number in (0, 1), or "auto": 1 / (N ln N) with N the declared number of records."""
+    relation: NeighboringRelation = ADD_OR_REMOVE_ONE
+    accountant: str = "prv"
+    ledger: str | None = None
+    """Path of the data owner's ledger, which adds up all runs on the same data; None keeps no such account."""
+    ledger_epsilon: float | None = Field(default=None, gt=0)
+    """Cap on the epsilon of all runs together; needs `ledger`."""
+    ledger_delta: float | None = Field(default=None, gt=0, lt=1)
+    """Cap on the delta of all runs together; needs `ledger`."""
+
+    @field_validator("delta", mode="before")
+    @classmethod
+    def _number_or_auto(cls, value: object) -> object:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value == "auto" or (is_number and 0 < float(value) < 1):  # type: ignore[arg-type]
+            return value
+        raise ValueError('must be a number strictly between 0 and 1, or "auto" for 1/(N ln N)')
+
+    def budget(self, records: int) -> Budget:
+        """The budget for `records` declared records.
+
+        Raises: `ConfigError` for delta = "auto" with fewer than 3 records, where 1 / (N ln N) says nothing.
+        """
+        if self.delta != "auto":
+            return Budget(self.epsilon, self.delta, self.relation)
+        if records < 3:
+            raise ConfigError(
+                f'privacy.delta = "auto" means 1/(N ln N) and needs data.records >= 3; found {records}. '
+                "Give privacy.delta as a number."
+            )
+        return Budget(self.epsilon, 1 / (records * math.log(records)), self.relation)
+
+
+class DataConfig(Table):
+    """`[data]`: where the images are, and the public facts that the owner declares about the private ones."""
+
+    private: str
+    """A named source, or a path: a folder of class folders, a Parquet file or folder, an `.npz` file."""
+    test: str | None = None
+    """Private images kept for scoring alone; None takes the source's own test split, if it has one."""
+    public: str | None = None
+    """Images that anyone may see, spelt like `private`."""
+    records: int | None = Field(default=None, ge=1)
+    """Declared number of private records; it sets divisors and rates and is never compared with the true number."""
+    classes: tuple[str, ...] | None = None
+    """Names of the private classes, in label order."""
+    size: int | None = Field(default=None, ge=1)
+    """Height and width in pixels that every image is brought to."""
+    channels: Literal[1, 3] | None = None
+    unit: Literal["image", "person"] = "image"
+    max_images_per_person: int = Field(default=1, ge=1)
+    on_corrupt: Literal["refuse", "blank"] = "refuse"
+    """What a file that cannot be decoded does: refuse the whole set, or stand in as a blank image."""
+    public_options: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the public source, such as `count` and `seed`."""
+
+
+class MethodConfig(BaseModel):
+    """`[method]`: `name` selects the generator; all other keys are its own settings, checked against its `Config`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The generator's own settings, not yet checked."""
+        return dict(self.model_extra or {})
+
+
+class EvaluationConfig(Table):
+    """`[evaluation]`: whether the synthetic images are scored. Scores read private data and are never released."""
+
+    enabled: bool = True
+
+
+class ComputeConfig(Table):
+    """`[compute]`: speed and memory; changes neither the guarantee nor the law of any result."""
+
+    device: str = "auto"
+    """A torch device, or "auto": the first CUDA device where there is one, else the CPU."""
+    threads: int | None = Field(default=None, ge=1)
+    physical_batch: int = Field(default=256, ge=1)
+    """Rows in memory at once."""
+
+
+class RunConfig(Table):
+    """`[run]`: the run's name, its folder, its public seed, and how many images it makes."""
+
+    name: str = Name
+    output: str | None = None
+    """The run folder; None means runs/NAME."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of public randomness alone: initial weights, public training, sampling. Privacy noise never uses it."""
+    count: int = Field(default=1000, ge=1)
+    """Synthetic images to make."""
+    format: Literal["auto", "parquet", "npz"] = "auto"
+    """How synthetic images are stored; "auto" is Parquet where pyarrow is installed, else npz."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lives."""
+        return Path(self.output) if self.output is not None else Path("runs") / self.name
+
+
+class Config(Table):
+    """A whole run. Read one with `load`, `preset` or `from_toml` of `dpgen.config`."""
+
+    privacy: PrivacyConfig
+    data: DataConfig
+    method: MethodConfig
+    evaluation: EvaluationConfig = EvaluationConfig()
+    compute: ComputeConfig = ComputeConfig()
+    run: RunConfig
+
+    def public(self) -> dict[str, Any]:
+        """The configuration as plain data that may be released: of local paths only the last part is kept.
+
+        Folder names above the data (a ward, a name) are the owner's business and no part of a release.
+        """
+        plain = self.model_dump(mode="json", exclude_none=True)
+        plain["run"].pop("output", None)
+        return {table: _without_folders(values) for table, values in plain.items()}
+
+
+def _without_folders(value: Any) -> Any:
+    """`value` with every text that looks like a path cut to its last part."""
+    if isinstance(value, dict):
+        return {key: _without_folders(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(item) for item in value]
+    return re.split(r"[/\\]", value.rstrip("/\\"))[-1] if isinstance(value, str) else value

@@ -1,0 +1,143 @@
+"""What a run did, as one frozen value: written once as `run.json`, read by reports and by anyone who doubts it.
+
+Everything in it may be public: no score on private data, no hash of private content, no time spent on private work.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dpgen.budget import Budget, Charge, Guarantee, NeighboringRelation, Plan
+from dpgen.errors import StorageError
+from dpgen.events import DpEvent
+from dpgen.storage import write_atomically
+
+FORMAT = 1
+"""Version of the layout of `run.json`; fields are only ever added under the same number."""
+
+NAME = "run.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """The result of a run.
+
+    `private` is False when a test double drew the noise: then nothing is protected. `group` is the guarantee for all
+    images of one person, where the unit of privacy is a person. `released` maps each file to its SHA-256.
+    """
+
+    name: str
+    private: bool
+    guarantee: Guarantee
+    group: Mapping[str, float] | None
+    budget: Budget
+    charges: tuple[Charge, ...]
+    plan: Plan
+    config: Mapping[str, Any]
+    data: Mapping[str, Any]
+    public_data: str | None
+    generator: str
+    cites: tuple[str, ...] = ()
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    released: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain JSON data; keys are the field names, and `format`."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "private": self.private,
+            "guarantee": self.guarantee.to_json(),
+            "group": None if self.group is None else dict(self.group),
+            "budget": {
+                "epsilon": self.budget.epsilon,
+                "delta": self.budget.delta,
+                "relation": str(self.budget.relation),
+            },
+            "charges": [charge.to_json() for charge in self.charges],
+            "plan": {"charges": [charge.to_json() for charge in self.plan.charges], "notes": list(self.plan.notes)},
+            "config": dict(self.config),
+            "data": dict(self.data),
+            "public_data": self.public_data,
+            "generator": self.generator,
+            "cites": list(self.cites),
+            "seeds": dict(self.seeds),
+            "versions": dict(self.versions),
+            "released": dict(self.released),
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> RunRecord:
+        """The record that `to_json` wrote.
+
+        Raises: `StorageError` when a field is missing or the layout is newer than this dpgen.
+        """
+        if data.get("format") != FORMAT:
+            raise StorageError(
+                f"expected a run record of format {FORMAT}; found {data.get('format')!r}. Read it with the dpgen "
+                "version that wrote it, or a newer one."
+            )
+        try:
+            return _from_json(data)
+        except KeyError as missing:
+            raise StorageError(f"the run record lacks {missing}. Restore run.json from the release.") from missing
+
+    def write(self, folder: Path) -> None:
+        """Write `run.json` into `folder`, atomically."""
+        text = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+        write_atomically(folder / NAME, text.encode() + b"\n")
+
+    @staticmethod
+    def read(folder: Path) -> RunRecord:
+        """The record in `folder`. Raises: `StorageError` when there is none or it is damaged."""
+        try:
+            return RunRecord.from_json(json.loads((folder / NAME).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise StorageError(
+                f"expected a run record {folder / NAME}; it cannot be read ({type(error).__name__}). "
+                "Give the folder of a finished run."
+            ) from error
+
+
+def _from_json(data: Mapping[str, Any]) -> RunRecord:
+    guarantee = data["guarantee"]
+    relation = NeighboringRelation(guarantee["relation"])
+    return RunRecord(
+        name=data["name"],
+        private=data["private"],
+        guarantee=Guarantee(**guarantee | {"relation": relation, "caveats": tuple(guarantee["caveats"])}),
+        group=data["group"],
+        budget=Budget(**data["budget"]),
+        charges=_charges(data["charges"]),
+        plan=Plan(_charges(data["plan"]["charges"]), tuple(data["plan"]["notes"])),
+        config=data["config"],
+        data=data["data"],
+        public_data=data["public_data"],
+        generator=data["generator"],
+        cites=tuple(data["cites"]),
+        seeds=data["seeds"],
+        versions=data["versions"],
+        released=data["released"],
+    )
+
+
+def _charges(data: list[Mapping[str, Any]]) -> tuple[Charge, ...]:
+    return tuple(Charge(item["label"], DpEvent.from_json(item["event"])) for item in data)
+
+
+def installed_versions(*distributions: str) -> dict[str, str]:
+    """Versions of Python and of the named distributions; those not installed are left out."""
+    versions = {"python": platform.python_version()}
+    for name in distributions:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,124 @@
+"""A record as a page for people: one self-contained HTML file, and the data card of a release.
+
+Everything shown comes from the `RunRecord` and from released files. Only the internal copy is given scores.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import tomli_w
+
+from dpgen.budget import NeighboringRelation
+from dpgen.record import RunRecord
+
+SAMPLES = "samples.png"
+
+_RELATIONS = {
+    NeighboringRelation.ADD_OR_REMOVE_ONE: "adding or removing any one {unit}",
+    NeighboringRelation.REPLACE_ONE: "replacing any one {unit} by another",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a generator published: a table, a picture, or both."""
+
+    title: str
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    picture: bytes | None = None
+
+
+def html(record: RunRecord, release: Path, *, scores: Mapping[str, Any] | None = None) -> str:
+    """The report on the files in `release`. With `scores` it is the internal copy and says so."""
+    findings = [
+        {"title": f.title, "columns": f.columns, "rows": f.rows, "picture": f.picture and _inline(f.picture)}
+        for f in read_findings(release)
+    ]
+    return _render(
+        "report.html.j2",
+        record,
+        samples=_inline((release / SAMPLES).read_bytes()),
+        findings=findings,
+        scores=None if scores is None else tuple((name, _short(value)) for name, value in scores.items()),
+        config=tomli_w.dumps(dict(record.config)),
+    )
+
+
+def card(record: RunRecord) -> str:
+    """The data card (`README.md`) of a release: YAML front matter, then the guarantee in plain words."""
+    return _render("card.md.j2", record)
+
+
+def promise(record: RunRecord) -> str:
+    """The guarantee as one sentence."""
+    change = _RELATIONS[record.guarantee.relation].format(unit="image")
+    return (
+        f"Whatever anyone learns from this release, {change} of the private set would have changed its probability by "
+        f"at most a factor e^ε, except for a failure probability δ. Proved by the {record.guarantee.accountant} "
+        f"accountant ({record.guarantee.kind}), for the relation {record.guarantee.relation}."
+    )
+
+
+def read_findings(release: Path) -> list[Finding]:
+    """What the generator published under `findings/`: `NAME.json` tables and `NAME.png` pictures, by name.
+
+    A table is `{"title": text, "columns": [text], "rows": [[value]]}`.
+    """
+    names = sorted({path.stem for path in (release / "findings").glob("*") if path.suffix in (".json", ".png")})
+    return [_finding(release / "findings", name) for name in names]
+
+
+def _finding(folder: Path, name: str) -> Finding:
+    table, picture = folder / f"{name}.json", folder / f"{name}.png"
+    data = json.loads(table.read_text(encoding="utf-8")) if table.exists() else {}
+    return Finding(
+        title=data.get("title", name.replace("-", " ").replace("_", " ").capitalize()),
+        columns=tuple(data.get("columns", ())),
+        rows=tuple(tuple(map(_short, row)) for row in data.get("rows", ())),
+        picture=picture.read_bytes() if picture.exists() else None,
+    )
+
+
+def _render(template: str, record: RunRecord, **values: Any) -> str:
+    facts = {
+        "record": record,
+        "count": record.config["run"]["count"],
+        "epsilon": f"{record.guarantee.epsilon_upper:.4g}",
+        "delta": f"{record.guarantee.delta:.3g}",
+        "promise": promise(record),
+    }
+    return _environment().get_template(template).render(facts | values)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("dpgen"),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _inline(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_short(item)}" for key, item in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_short, value))
+    return str(value)
