@@ -10,14 +10,12 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from dpgen import API_VERSION
 from dpgen.accountants.base import Accountant
 from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.data.info import DatasetInfo, Shape
 from dpgen.mechanisms.context import Progress, RunContext
-
-API_VERSION = 1
-"""The version of this contract. A plugin states the one it was written for."""
 
 
 class GeneratorConfig(BaseModel):

@@ -1,0 +1,1 @@
+"""The plugin door: first party and third parties come in by the same hooks."""

@@ -1,0 +1,31 @@
+"""What dpgen itself brings, through the same hooks as every plugin. Imports stay inside, one kind at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dpgen.plugins.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from dpgen.accountants.base import Accountant
+    from dpgen.mechanisms.base import Mechanism
+
+
+@hookimpl
+def dpgen_register_accountants() -> list[type[Accountant]]:
+    """The accountants that dpgen proves and tests itself; none imports a deep-learning library."""
+    from dpgen.accountants.gdp import GdpAccountant, GdpCltAccountant
+    from dpgen.accountants.prv import PrvAccountant
+    from dpgen.accountants.rdp import RdpAccountant
+
+    return [RdpAccountant, PrvAccountant, GdpAccountant, GdpCltAccountant]
+
+
+@hookimpl
+def dpgen_register_mechanisms() -> list[type[Mechanism[Any]]]:
+    """The primitives that methods are built from."""
+    from dpgen.mechanisms.dp_sgd import DpSgd
+    from dpgen.mechanisms.gaussian_sum import GaussianSum
+    from dpgen.mechanisms.histogram import NoisyHistogram
+
+    return [GaussianSum, NoisyHistogram, DpSgd]
