@@ -1,0 +1,185 @@
+"""The one place where a file, encoded bytes or a raw array becomes a canonical image: uint8 `[channels, height, width]`.
+
+The rules are public and treat every record alone:
+- Formats: PNG, JPEG, WebP, BMP, GIF, TIFF. Anything else, however Pillow would read it, is undecodable.
+- At most `MAX_PIXELS` pixels, judged by the header before a pixel is decoded. A truncated file is undecodable.
+- Of an animation the first frame counts. The EXIF orientation is applied.
+- 16-bit grey is scaled to 8 bits; transparency is laid on white; palette, CMYK and the like become RGB.
+- Grey is ITU-R 601 luma; RGB from grey repeats the channel.
+- An image of the asked size passes through bit for bit. Another one is cropped at its centre to the asked aspect ratio,
+  then resized with an antialiased Lanczos filter.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps
+from torch import Tensor
+
+from dpgen.data.info import Shape
+from dpgen.errors import DataError, InvalidValue
+
+Pixels = NDArray[np.uint8]
+
+Undecoded = bytes | Path | NDArray[Any] | None
+"""An encoded image, a file holding one, a raw array (uint8 or float in [0, 1], `[h, w]` or `[h, w, c]`), or nothing."""
+
+OnCorrupt = Literal["refuse", "constant"]
+"""What becomes of a load with undecodable images: one error that names them, or one constant image in place of each."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+MAX_PIXELS = 2**26
+CONSTANT = 128
+"""Every value of the image that stands in for an undecodable one: mid-grey."""
+
+_NAMED_AT_MOST = 5
+_ORIENTATION = 0x0112  # EXIF tag
+_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
+
+
+def decode(source: Undecoded, shape: Shape) -> Pixels:
+    """One image in its canonical form, uint8 `[channels, height, width]`.
+
+    Raises: `DataError` when it cannot be decoded, with a reason that holds nothing of the content.
+    """
+    with _strict_pillow():
+        return _decode(source, shape)
+
+
+def decode_all(
+    sources: Iterable[tuple[str, Undecoded]], *, count: int, shape: Shape, on_corrupt: OnCorrupt = "refuse"
+) -> Tensor:
+    """All images in their canonical form, uint8 `[count, channels, height, width]`.
+
+    Args: `sources` gives `count` pairs (what the owner calls the image, the image).
+    Nothing is ever skipped: leaving out a corrupt image would reveal, through the count, that it was there.
+    Raises: `DataError` that says how many images are corrupt and names the first few; it is for the owner's eyes.
+    """
+    check_on_corrupt(on_corrupt)
+    images = np.full((count, *shape), CONSTANT, dtype=np.uint8)
+    corrupt: list[str] = []
+    with _strict_pillow():
+        for row, (name, source) in enumerate(sources):
+            try:
+                images[row] = _decode(source, shape)
+            except DataError as reason:
+                corrupt.append(f"{name} ({reason})")
+    if corrupt and on_corrupt == "refuse":
+        raise _refusal(corrupt)
+    return torch.from_numpy(images)
+
+
+def check_on_corrupt(on_corrupt: str) -> None:
+    """`InvalidValue` unless the choice is one of `OnCorrupt`."""
+    if on_corrupt not in get_args(OnCorrupt):
+        raise InvalidValue(f"on_corrupt must be 'refuse' or 'constant'; found {on_corrupt!r}.")
+
+
+def _refusal(corrupt: list[str]) -> DataError:
+    named = "; ".join(corrupt[:_NAMED_AT_MOST])
+    more = "; ..." if len(corrupt) > _NAMED_AT_MOST else ""
+    return DataError(
+        f"expected readable images; found {len(corrupt)} corrupt: {named}{more}. Nothing was charged. "
+        "Mend or remove them, or set on_corrupt = 'constant' to put one constant image in the place of each."
+    )
+
+
+@contextmanager
+def _strict_pillow() -> Iterator[None]:
+    """Pillow refuses truncated files, and its warnings, which may quote a file, stay unprinted."""
+    tolerant, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
+
+
+def _decode(source: Undecoded, shape: Shape) -> Pixels:
+    if source is None:
+        raise DataError("no image data")
+    try:
+        if isinstance(source, np.ndarray):
+            return _canonical(_from_array(source), shape)
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+            _refuse_bomb(image)
+            image.load()
+            return _canonical(image, shape)
+    except (DataError, MemoryError):
+        raise
+    except Image.UnidentifiedImageError:
+        raise DataError(f"not one of {', '.join(FORMATS)}") from None
+    except Image.DecompressionBombError:
+        raise DataError(f"more than {MAX_PIXELS} pixels") from None
+    except (
+        Exception
+    ):  # a hostile file can make a codec raise anything; its words may quote the file, so they are dropped
+        raise DataError("truncated or damaged") from None
+
+
+def _refuse_bomb(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise DataError(f"more than {MAX_PIXELS} pixels")
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    if array.size == 0:
+        raise DataError("zero size")
+    if np.issubdtype(array.dtype, np.floating):
+        if not (array >= 0).all() or not (array <= 1).all():  # also false for NaN
+            raise DataError("values outside [0, 1]")
+        array = np.rint(array * 255).astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise DataError("neither uint8 nor floating point")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise DataError("expected [h, w] or [h, w, 1, 3 or 4 channels]")
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _canonical(image: Image.Image, shape: Shape) -> Pixels:
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    image = _without_alpha(_eight_bit(image))
+    mode = "L" if shape.channels == 1 else "RGB"
+    if image.mode != mode:
+        image = image.convert(mode)
+    pixels = np.asarray(_fitted(image, shape))
+    return pixels[None] if shape.channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    if image.mode in _SIXTEEN_BIT or (image.mode == "I" and image.format == "PNG"):  # older Pillow: PNG as mode I
+        values = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise DataError("pixels of 32 bits, whose range is unknown")
+    return image
+
+
+def _without_alpha(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    page = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(page, image.convert("RGBA"))
+
+
+def _fitted(image: Image.Image, shape: Shape) -> Image.Image:
+    if image.size == (shape.width, shape.height):
+        return image
+    scale = min(image.width / shape.width, image.height / shape.height)
+    left = max(0.0, (image.width - shape.width * scale) / 2)
+    top = max(0.0, (image.height - shape.height * scale) / 2)
+    box = (left, top, image.width - left, image.height - top)
+    return image.resize((shape.width, shape.height), Image.Resampling.LANCZOS, box=box)
