@@ -1,0 +1,95 @@
+"""DP-SGD on the diffusion loss: what it costs, how its noise is solved, and how it runs."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from dpgen.accountants.base import Accountant
+from dpgen.accountants.calibrate import calibrate
+from dpgen.budget import Budget, Charge, Plan
+from dpgen.data.datasets import PrivateDataset
+from dpgen.data.info import DatasetInfo
+from dpgen.errors import PlanMismatch
+from dpgen.events import Composed, DpEvent, Gaussian, PoissonSampled, SelfComposed
+from dpgen.mechanisms.dp_sgd import DpSgd, dp_sgd_event
+from dpgen.networks.unet import UNet
+from dpgen_plugins.diffusion.edm import row_losses, training_inputs
+from dpgen_plugins.diffusion.pretrain import linear_decay
+from dpgen_plugins.diffusion.settings import FinetuneSettings, NoiseLevelSettings
+
+LABEL = "finetune"
+
+
+def sampling_probability(settings: FinetuneSettings, info: DatasetInfo) -> float:
+    """The chance that a record joins a step: expected batch over declared records, at most 1."""
+    return min(1.0, settings.expected_batch / info.nominal_records)
+
+
+def solve_noise(
+    settings: FinetuneSettings,
+    info: DatasetInfo,
+    budget: Budget,
+    accountant: Accountant,
+    *,
+    before: tuple[DpEvent, ...] = (),
+) -> float:
+    """The smallest noise multiplier of DP-SGD with which `before` and all its steps stay within the budget."""
+    probability = sampling_probability(settings, info)
+
+    def total(noise_multiplier: float) -> DpEvent:
+        steps = dp_sgd_event(
+            noise_multiplier=noise_multiplier, sampling_probability=probability, steps=settings.steps
+        )
+        return Composed((*before, steps))
+
+    return calibrate(accountant, budget, total)
+
+
+def finetune_charge(settings: FinetuneSettings, info: DatasetInfo, noise_multiplier: float) -> Charge:
+    """The planned charge of the whole training."""
+    event = dp_sgd_event(
+        noise_multiplier=noise_multiplier,
+        sampling_probability=sampling_probability(settings, info),
+        steps=settings.steps,
+    )
+    return Charge(LABEL, event)
+
+
+def finetune(
+    network: UNet,
+    private: PrivateDataset,
+    plan: Plan,
+    *,
+    settings: FinetuneSettings,
+    noise_levels: NoiseLevelSettings,
+) -> dict[str, Tensor]:
+    """Train from the weights of `network` by DP-SGD and return the moving average of the weights.
+
+    Privacy: the charge that `plan` holds under "finetune"; add-or-remove-one L2 sensitivity `clip_norm` per step.
+    """
+    mechanism = DpSgd(
+        module=network,
+        inputs=training_inputs(noise_levels),
+        loss=row_losses,
+        clip_norm=settings.clip_norm,
+        noise_multiplier=_planned_noise(plan),
+        sampling_probability=sampling_probability(settings, private.info),
+        steps=settings.steps,
+        nominal_records=private.info.nominal_records,
+        optimizer=partial(torch.optim.Adam, lr=settings.learning_rate, betas=(0.9, 0.99)),
+        learning_rate=partial(linear_decay, steps=settings.steps, final=settings.final_learning_rate),
+        views=settings.views,
+        ema_decay=settings.ema_decay,
+        phase=LABEL,
+    )
+    return dict(private.release(mechanism, label=LABEL).ema)
+
+
+def _planned_noise(plan: Plan) -> float:
+    match plan[LABEL]:
+        case SelfComposed(event=PoissonSampled(event=Gaussian(noise_multiplier=noise_multiplier))):
+            return noise_multiplier
+    raise PlanMismatch(expected="a DP-SGD event under 'finetune'", got=str(plan[LABEL]))

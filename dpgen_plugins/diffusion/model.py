@@ -1,0 +1,97 @@
+"""A diffusion model that can be sampled: the network, its sampler, and the classes it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dpgen.data.datasets import SyntheticDataset
+from dpgen.data.info import DatasetInfo
+from dpgen.errors import InvalidValue
+from dpgen.generators.samplers import Churn, noise_levels, sample_ddim, sample_heun
+from dpgen.mechanisms.context import Progress, SilentProgress, public_generator
+from dpgen.networks.unet import UNet
+from dpgen_plugins.diffusion.edm import clamped_denoiser
+from dpgen_plugins.diffusion.settings import NetworkSettings, SamplerSettings
+
+
+def fresh_network(settings: NetworkSettings, info: DatasetInfo, *, seed: int) -> UNet:
+    """A U-Net with public initial weights drawn from `seed`.
+
+    Raises: `InvalidValue` when the image side does not divide as often as the network halves it.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = UNet(channels=info.shape.channels, classes=info.classes, **settings.model_dump())
+    if info.shape.height % network.multiple or info.shape.width % network.multiple:
+        raise InvalidValue(
+            f"this network needs sides that divide by {network.multiple}; found {info.shape.height} x "
+            f"{info.shape.width}. Change `data.size`, or use fewer `network.multipliers` or a smaller `network.patch`."
+        )
+    return network
+
+
+@dataclass(frozen=True)
+class DiffusionModel:
+    """A fitted network and how to draw from it. Drawing is post-processing: free, any number of times."""
+
+    network: nn.Module
+    info: DatasetInfo
+    sampler: SamplerSettings
+
+    def sample(
+        self, count: int, *, labels: Tensor | None, seed: int, progress: Progress | None = None
+    ) -> SyntheticDataset:
+        """See `Generator.sample`."""
+        labels = _labels(count, labels, self.info)
+        device = next(self.network.parameters()).device
+        images = torch.empty((count, *self.info.shape))
+        self.network.eval()
+        with (progress or SilentProgress()).track("sample", count) as advance, torch.inference_mode():
+            for start in range(0, count, self.sampler.batch):
+                rows = slice(start, min(start + self.sampler.batch, count))
+                images[rows] = self._draw(labels[rows].to(device), seed, start).cpu()
+                advance(rows.stop - rows.start)
+        return SyntheticDataset(images, labels, self.info.class_names)
+
+    def _draw(self, labels: Tensor, seed: int, start: int) -> Tensor:
+        settings, generator = self.sampler, public_generator(seed, f"sample {start}")
+        levels = noise_levels(settings.steps, lowest=settings.lowest, highest=settings.highest, rho=settings.rho)
+        noise = torch.randn((len(labels), *self.info.shape), generator=generator).to(labels.device)
+        denoiser = clamped_denoiser(self.network)
+        if settings.method == "ddim":
+            images = sample_ddim(denoiser, noise, labels, levels=levels)
+        else:
+            churn = Churn(amount=settings.churn)
+            images = sample_heun(denoiser, noise, labels, levels=levels, churn=churn, generator=generator)
+        return ((images + 1) / 2).clamp(0, 1)
+
+
+def _labels(count: int, labels: Tensor | None, info: DatasetInfo) -> Tensor:
+    if labels is None:
+        return torch.arange(count) * info.classes // max(count, 1)
+    if labels.shape != (count,) or labels.dtype != torch.int64 or not bool(((labels >= 0) & (labels < info.classes)).all()):
+        raise InvalidValue(
+            f"labels must be {count} int64 values from 0 to {info.classes - 1}; found {labels.dtype} "
+            f"{list(labels.shape)}. Leave them out for as many of each class."
+        )
+    return labels.cpu()
+
+
+def require_fitted(model: DiffusionModel | None) -> DiffusionModel:
+    """The model, or `InvalidValue` where nothing was fitted or loaded yet."""
+    if model is None:
+        raise InvalidValue("expected a fitted generator; found a fresh one. Call `fit` or `load_state_dict` first.")
+    return model
+
+
+def load_model(
+    state: Mapping[str, Tensor], info: DatasetInfo, network: NetworkSettings, sampler: SamplerSettings
+) -> DiffusionModel:
+    """The model whose weights are `state`."""
+    unet = fresh_network(network, info, seed=0)
+    unet.load_state_dict(dict(state))
+    return DiffusionModel(unet, info, sampler)

@@ -1,0 +1,105 @@
+"""Which public classes each private class takes, from a noisy histogram alone: post-processing, free."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from dpgen.data.datasets import PublicDataset
+from dpgen.data.info import DatasetInfo
+from dpgen.data.writing import contact_sheet
+from dpgen.errors import InvalidValue
+from dpgen.mechanisms.context import RunContext
+
+Histogram = NDArray[np.int64]
+EXAMPLES = 8
+"""Public images drawn for each chosen class."""
+
+
+def assign_public_classes(histogram: Histogram, *, per_class: int) -> tuple[tuple[int, ...], ...]:
+    """For each private class the `per_class` public classes it takes, best first.
+
+    A public class serves one private class only, and the total share of votes served is the largest possible: an
+    assignment problem, so the outcome does not depend on the order of the classes (taking greedily in index order,
+    as the reference implementation does, does). Votes count as shares of their private class, so a rare class is
+    served as well as a common one.
+
+    Args: `histogram` noisy votes `[private classes, public classes]`.
+    Raises: `InvalidValue` when there are fewer public classes than `per_class` times the private ones.
+    """
+    private_classes, public_classes = histogram.shape
+    if private_classes * per_class > public_classes:
+        raise InvalidValue(
+            f"{private_classes} private classes cannot take {per_class} of {public_classes} public classes each. "
+            "Use a public set with more classes, or a smaller `query.classes_per_class`."
+        )
+    votes = np.maximum(histogram, 0).astype(np.float64)
+    shares = votes / np.maximum(votes.sum(axis=1, keepdims=True), 1.0)
+    places = np.repeat(shares, per_class, axis=0)  # one row for each place that a private class has to fill
+    rows, columns = linear_sum_assignment(places, maximize=True)
+    taken: list[list[int]] = [[] for _ in range(private_classes)]
+    for row, column in zip(rows, columns, strict=True):
+        taken[row // per_class].append(int(column))
+    return tuple(tuple(sorted(own, key=lambda c: (-shares[row, c], c))) for row, own in enumerate(taken))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The outcome of the query: a noisy histogram and the public classes chosen from it. DP output, may be released."""
+
+    histogram: Histogram
+    chosen: tuple[tuple[int, ...], ...]
+    private_names: tuple[str, ...]
+    public_names: tuple[str, ...]
+
+    @staticmethod
+    def of(histogram: Histogram, info: DatasetInfo, public: PublicDataset, *, per_class: int) -> Selection:
+        """Choose `per_class` public classes for each private class."""
+        chosen = assign_public_classes(histogram, per_class=per_class)
+        return Selection(histogram, chosen, info.class_names, public.class_names)
+
+    def training_set(self, public: PublicDataset) -> tuple[Tensor, Tensor]:
+        """The chosen public images (uint8) under the labels of the private classes that took them."""
+        owner = torch.full((len(self.public_names),), -1, dtype=torch.int64)
+        for private_class, taken in enumerate(self.chosen):
+            owner[list(taken)] = private_class
+        labels = owner[public.labels]
+        return public.images[labels >= 0], labels[labels >= 0]
+
+    def publish(self, public: PublicDataset, context: RunContext) -> None:
+        """Put `selection.json` and `selection.png` among the released files."""
+        context.publish("selection.json", (json.dumps(self.to_json(), ensure_ascii=False, indent=2) + "\n").encode())
+        names = [f"{self.private_names[i]}: {self._names(i)}" for i in range(len(self.chosen))]
+        rows = [self._examples(public, taken) for taken in self.chosen]
+        context.publish("selection.png", contact_sheet(torch.cat(rows), columns=EXAMPLES, row_names=names))
+
+    def to_json(self) -> dict[str, Any]:
+        """Chosen public classes by private class, and their noisy shares of the votes, in percent."""
+        votes = np.maximum(self.histogram, 0)
+        shares = 100 * votes / np.maximum(votes.sum(axis=1, keepdims=True), 1)
+        return {
+            "public_classes": {
+                self.private_names[row]: [
+                    {"class": self.public_names[c], "noisy_share_of_votes_percent": round(float(shares[row, c]), 1)}
+                    for c in taken
+                ]
+                for row, taken in enumerate(self.chosen)
+            }
+        }
+
+    def _names(self, private_class: int) -> str:
+        return " ".join(self.public_names[c] for c in self.chosen[private_class])
+
+    @staticmethod
+    def _examples(public: PublicDataset, taken: tuple[int, ...]) -> Tensor:
+        """`EXAMPLES` public images, dealt over the classes taken."""
+        pools = [torch.nonzero(public.labels == c).flatten() for c in taken]
+        rows = torch.stack([pools[i % len(pools)][i // len(pools) % len(pools[i % len(pools)])] for i in range(EXAMPLES)])
+        return public.images[rows].float() / 255

@@ -1,0 +1,85 @@
+"""The semantic query of PrivImage: which public classes do the private images of each class resemble?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dpgen.accountants.calibrate import calibrate
+from dpgen.accountants.rdp import RdpAccountant
+from dpgen.budget import Budget, Charge, NeighboringRelation
+from dpgen.data.datasets import PublicDataset
+from dpgen.events import DpEvent
+from dpgen.mechanisms.context import RunContext
+from dpgen.mechanisms.histogram import NoisyHistogram
+from dpgen.networks.augment import WILD
+from dpgen.networks.classifier import ImageClassifier
+from dpgen.networks.training import train_classifier
+from dpgen_plugins.diffusion.settings import QuerySettings
+
+LABEL = "semantic-query"
+CLASSIFIER_BATCH = 128
+
+
+def query_charge(settings: QuerySettings, budget: Budget) -> Charge:
+    """The planned charge of the query: as much noise as its share of the budget, taken alone, asks for.
+
+    The share is measured by Renyi accounting, which is quick and close for one release; the accountant of the run
+    prices the query together with everything else.
+    """
+    share = Budget(settings.budget_share * budget.epsilon, budget.delta, budget.relation)
+    scale = calibrate(RdpAccountant(), share, lambda scale: query_event(settings.votes, scale, budget.relation))
+    return Charge(LABEL, query_event(settings.votes, scale, budget.relation))
+
+
+def query_event(votes: int, scale: float, relation: NeighboringRelation) -> DpEvent:
+    """What the histogram with these settings costs, whatever its size."""
+    return NoisyHistogram(cells=1, votes=votes, scale=scale, vote=_no_votes).event(relation)
+
+
+def train_query_classifier(public: PublicDataset, settings: QuerySettings, context: RunContext) -> ImageClassifier:
+    """A classifier of the public classes, trained on wildly deformed public images so that it knows other hands."""
+    network = query_classifier(public, settings, context)
+    return train_classifier(
+        network,
+        public.images,
+        public.labels,
+        steps=settings.classifier_steps,
+        batch=CLASSIFIER_BATCH,
+        generator=context.generator("semantic classifier batches"),
+        augmentation=WILD.times(settings.jitter) if settings.jitter else None,
+        progress=context.progress,
+        phase="semantic classifier",
+        device=context.device,
+    )
+
+
+def query_classifier(public: PublicDataset, settings: QuerySettings, context: RunContext) -> ImageClassifier:
+    """The untrained classifier, with public initial weights."""
+    return ImageClassifier(
+        public.shape.channels,
+        len(public.class_names),
+        width=settings.classifier_width,
+        generator=context.generator("semantic classifier weights"),
+    )
+
+
+@dataclass(frozen=True)
+class TopClassVotes:
+    """Each image votes for the `votes` public classes that the classifier finds likeliest, in its own class's row."""
+
+    network: ImageClassifier
+    votes: int
+    device: torch.device
+
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Cells `label * public classes + public class`, int64 `[n, votes]`."""
+        with torch.inference_mode():
+            likeliest = self.network.eval()(images.to(self.device)).topk(self.votes, dim=1).indices.cpu()
+        return labels[:, None] * self.network.classes + likeliest
+
+
+def _no_votes(images: Tensor, labels: Tensor) -> Tensor:
+    return torch.empty((len(images), 0), dtype=torch.int64)

@@ -1,0 +1,77 @@
+"""The settings that the diffusion methods share. Every one changes utility or price, never the promise."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkSettings(_Settings):
+    """The U-Net; see `dpgen.networks.unet.UNet`."""
+
+    base: int = Field(32, ge=4, multiple_of=4)
+    multipliers: tuple[int, ...] = Field((1, 2), min_length=1)
+    blocks: int = Field(1, ge=1)
+    attention: tuple[int, ...] = ()
+    embedding: int = Field(2, ge=1)
+    patch: int = Field(1, ge=1)
+
+
+class NoiseLevelSettings(_Settings):
+    """ln(noise level) in training is normal with this mean and deviation."""
+
+    mean: float = -0.6
+    deviation: float = Field(1.2, gt=0)
+
+
+class PretrainSettings(_Settings):
+    """Ordinary training on public images: Adam, a short warm-up, then a linear decay of the learning rate."""
+
+    steps: int = Field(2000, ge=1)
+    batch: int = Field(128, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
+    final_learning_rate: float = Field(0.1, ge=0, le=1, description="share of the rate left at the last step")
+    ema_decay: float = Field(0.99, ge=0, lt=1)
+    jitter: float = Field(0.0, ge=0, description="strength of the random deformation of public images")
+
+
+class FinetuneSettings(_Settings):
+    """DP-SGD. The sampling probability is `expected_batch` / declared records; the noise is solved from the budget."""
+
+    expected_batch: float = Field(1024, gt=0)
+    steps: int = Field(300, ge=1)
+    views: int = Field(1, ge=1, description="noise levels per image, averaged before the one clip")
+    clip_norm: float = Field(0.5, gt=0)
+    learning_rate: float = Field(3e-3, gt=0)
+    final_learning_rate: float = Field(0.1, ge=0, le=1, description="share of the rate left at the last step")
+    ema_decay: float = Field(0.985, ge=0, lt=1)
+
+
+class SamplerSettings(_Settings):
+    """How images are drawn. `churn` > 0 makes Heun stochastic."""
+
+    method: Literal["heun", "ddim"] = "heun"
+    steps: int = Field(18, ge=2)
+    lowest: float = Field(0.01, gt=0)
+    highest: float = Field(20.0, gt=0)
+    rho: float = Field(5.0, gt=0)
+    churn: float = Field(0.0, ge=0)
+    batch: int = Field(500, ge=1)
+
+
+class QuerySettings(_Settings):
+    """The semantic query: each private image votes for the public classes it resembles most."""
+
+    votes: int = Field(3, ge=1, description="public classes that one image votes for (top-k)")
+    budget_share: float = Field(
+        0.05, gt=0, lt=1, description="epsilon of the query alone, as a share of the run's epsilon"
+    )
+    classes_per_class: int = Field(1, ge=1, description="public classes that each private class takes")
+    classifier_width: int = Field(32, ge=4)
+    classifier_steps: int = Field(700, ge=1)
+    jitter: float = Field(1.0, ge=0, description="strength of the random deformation of its training images")

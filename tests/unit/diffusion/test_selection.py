@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from dpgen.errors import InvalidValue
+from dpgen_plugins.diffusion.selection import assign_public_classes
+
+
+def greedy_in_index_order(histogram: np.ndarray, *, per_class: int) -> tuple[tuple[int, ...], ...]:
+    """The reference implementation's way: the broken twin."""
+    free, taken = set(range(histogram.shape[1])), []
+    for row in histogram:
+        best = sorted(free, key=lambda c: -row[c])[:per_class]
+        free -= set(best)
+        taken.append(tuple(best))
+    return tuple(taken)
+
+
+CONTESTED = np.array([[90, 80, 0, 0], [100, 0, 0, 0]])  # class 0 can do with its second choice, class 1 cannot
+
+
+def survives_reordering(assign: object) -> bool:
+    forward = assign(CONTESTED, per_class=1)  # type: ignore[operator]
+    backward = assign(CONTESTED[::-1], per_class=1)  # type: ignore[operator]
+    return forward == backward[::-1]
+
+
+def test_the_order_of_classes_does_not_matter() -> None:
+    assert survives_reordering(assign_public_classes)
+    assert assign_public_classes(CONTESTED, per_class=1) == ((1,), (0,))
+
+
+def test_greedy_selection_is_caught() -> None:
+    assert not survives_reordering(greedy_in_index_order)
+
+
+@given(hnp.arrays(np.int64, st.tuples(st.integers(1, 4), st.just(9)), elements=st.integers(-50, 1000)), st.integers(1, 2))
+def test_sets_are_disjoint_and_complete(histogram: np.ndarray, per_class: int) -> None:
+    chosen = assign_public_classes(histogram, per_class=per_class)
+    flat = [c for taken in chosen for c in taken]
+    assert len(chosen) == len(histogram)
+    assert all(len(taken) == per_class for taken in chosen)
+    assert len(set(flat)) == len(flat)
+
+
+def test_a_rare_class_is_served_as_well_as_a_common_one() -> None:
+    assert assign_public_classes(np.array([[6000, 5900], [6, 0]]), per_class=1) == ((1,), (0,))
+
+
+def test_too_few_public_classes() -> None:
+    with pytest.raises(InvalidValue, match=r"query\.classes_per_class"):
+        assign_public_classes(np.zeros((3, 5), np.int64), per_class=2)
