@@ -2,5 +2,16 @@
 
 from dpgen.mechanisms.dp_sgd.checks import check_module
 from dpgen.mechanisms.dp_sgd.gradients import ClippedSum, RowLoss, clipped_gradient_sum
+from dpgen.mechanisms.dp_sgd.rehearsal import Inputs
+from dpgen.mechanisms.dp_sgd.training import DpSgd, TrainedModule, dp_sgd_event
 
-__all__ = ["ClippedSum", "RowLoss", "check_module", "clipped_gradient_sum"]
+__all__ = [
+    "ClippedSum",
+    "DpSgd",
+    "Inputs",
+    "RowLoss",
+    "TrainedModule",
+    "check_module",
+    "clipped_gradient_sum",
+    "dp_sgd_event",
+]

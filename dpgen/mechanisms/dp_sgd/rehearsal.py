@@ -1,0 +1,78 @@
+"""One rehearsal on made-up examples before any record is read: what cannot be seen in the module shows in its run."""
+
+from __future__ import annotations
+
+import copy
+from typing import Protocol, final
+
+import torch
+from torch import Tensor, nn
+
+from dpgen.errors import SensitivityError
+from dpgen.mechanisms.dp_sgd.gradients import RowLoss, clipped_gradient_sum
+from dpgen.noise import RowRandom
+
+_EXAMPLES = 2
+
+
+class Inputs(Protocol):
+    """Turns a batch of n examples into n * views rows, example-major, with all its randomness from `random`.
+
+    Each example's rows may depend on that example alone. Images `[n, channels, height, width]` in [0, 1] and labels
+    `[n]` int64 lie on the training device; each tensor returned has the rows on its first axis.
+    """
+
+    def __call__(self, images: Tensor, labels: Tensor, *, views: int, random: RowRandom) -> tuple[Tensor, ...]:
+        """The rows that `loss` is computed on."""
+
+
+def rehearse(
+    module: nn.Module, inputs: Inputs, loss: RowLoss, *, views: int, image: torch.Size, generator: torch.Generator
+) -> None:
+    """Compute one gradient of made-up examples and look whether one example's loss reads another's image.
+
+    Works on a copy with jittered weights: layers that start at zero would hide what flows through them. It finds
+    mistakes, not malice: what passes no gradient (rounding, labels) can still mix.
+
+    Args: `image` shape of one image; `generator` public randomness on the CPU.
+    Raises: `SensitivityError` for mixed examples, and whatever `clipped_gradient_sum` raises.
+    """
+    device = next(module.parameters()).device
+    actor = copy.deepcopy(module)
+    with torch.no_grad():
+        for p in actor.parameters():
+            p.add_(0.02 * torch.randn(p.shape, generator=generator).to(p))
+    images = torch.rand(_EXAMPLES, *image, generator=generator).to(device).requires_grad_()
+    labels = torch.zeros(_EXAMPLES, dtype=torch.int64, device=device)
+    rows = inputs(images, labels, views=views, random=_PublicRows(_EXAMPLES * views, generator, device))
+    clipped_gradient_sum(actor, loss, tuple(row.detach() for row in rows), views=views, clip_norm=1.0)
+    rows = tuple(r.detach().requires_grad_() if r.is_floating_point() and not r.requires_grad else r for r in rows)
+    _refuse_mixing(loss(actor, *rows)[:views], images, rows, views)
+
+
+def _refuse_mixing(first_losses: Tensor, images: Tensor, rows: tuple[Tensor, ...], views: int) -> None:
+    """The losses of the first example must not depend on the second one's image or rows."""
+    sources = [(images, 1)] + [(r, views) for r in rows if r.requires_grad]
+    if not first_losses.requires_grad:
+        return
+    found = torch.autograd.grad(first_losses.sum(), [s for s, _ in sources], allow_unused=True)
+    for gradient, (_, own) in zip(found, sources, strict=True):
+        if gradient is not None and gradient[own:].nan_to_num().count_nonzero():
+            raise SensitivityError(
+                "every example must be computed alone; in a rehearsal on made-up examples the loss of one example "
+                "depended on another. Remove batch statistics, mixing or pairing from module, inputs and loss."
+            )
+
+
+@final
+class _PublicRows(RowRandom):
+    """Public randomness for made-up rows."""
+
+    def __init__(self, rows: int, generator: torch.Generator, device: torch.device) -> None:
+        self._rows, self._generator, self._device = rows, generator, device
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(self._rows, *shape, generator=self._generator).to(self._device)
+
+    def uniform(self, *shape: int) -> Tensor:
+        return torch.rand(self._rows, *shape, generator=self._generator).to(self._device)
