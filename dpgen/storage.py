@@ -109,6 +109,15 @@ def remove_sealed(path: Path) -> None:
             victim.unlink(missing_ok=True)
 
 
+def rename_durably(source: Path, target: Path) -> None:
+    """Move the file or folder `source` to `target` in one step; when this returns it survives a power cut.
+
+    Raises: `StorageError`, also when `target` is a folder that holds something.
+    """
+    with _explained("create", target):
+        _replace(source, target)
+
+
 def append_durably(path: Path, line: bytes) -> None:
     """Append `line` and a newline; when this returns they survive a power cut. The file is created if need be.
 
