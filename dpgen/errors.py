@@ -6,6 +6,7 @@ DpgenError
   ConfigError            unknown key, wrong type: names the key and the nearest valid one
   PrivacyError
     BudgetExceeded       .label .requested .spent .budget
+      CapExceeded        the data owner's total over all runs
     PlanMismatch         .expected .got
     UnsupportedEvent     .event .accountant .alternatives
     SensitivityError     a bound is missing, infinite, or only estimated
@@ -66,6 +67,23 @@ class BudgetExceeded(PrivacyError):
         )
 
 
+class CapExceeded(BudgetExceeded):
+    """A run would bring the total of all runs over the data owner's cap; nothing was read and nothing was reserved.
+
+    `requested` and `spent` are epsilons, `budget` is the cap.
+    """
+
+    def __init__(self, *, run: str, requested: tuple[float, float], spent: tuple[float, float], budget: Budget) -> None:
+        self.label, self.requested, self.spent, self.budget = run, requested[0], spent[0], budget
+        PrivacyError.__init__(
+            self,
+            f"run {run!r} would bring the total of all runs to epsilon={requested[0]:.6g}, delta={requested[1]:.3g}; "
+            f"the data owner's cap is epsilon={budget.epsilon:.6g}, delta={budget.delta:.3g}. Already reserved: "
+            f"epsilon={spent[0]:.6g}, delta={spent[1]:.3g}. Nothing was read. "
+            "Give the run a smaller budget, or ask the data owner for a higher cap.",
+        )
+
+
 class PlanMismatch(PrivacyError):
     """A charge is not the next one of the adopted plan; nothing was read and nothing was charged."""
 
@@ -80,9 +98,7 @@ class PlanMismatch(PrivacyError):
 class UnsupportedEvent(PrivacyError):
     """The accountant has no proved price for this event under this relation."""
 
-    def __init__(
-        self, event: DpEvent, *, accountant: str, reason: str = "", alternatives: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, event: DpEvent, *, accountant: str, reason: str = "", alternatives: Sequence[str] = ()) -> None:
         self.event, self.accountant, self.alternatives = event, accountant, tuple(alternatives)
         why = f" ({reason})" if reason else ""
         mend = f"Use accountant {' or '.join(alternatives)}." if alternatives else "Use another mechanism."
@@ -132,7 +148,9 @@ class PluginVersionError(PluginError):
         self.plugin = plugin
         mend = "a newer dpgen" if found > expected else f"a newer {plugin}"
         other = f"an older {plugin}" if found > expected else "an older dpgen"
-        super().__init__(f"plugin {plugin!r} speaks API {found}, this dpgen speaks {expected}: install {mend} or {other}.")
+        super().__init__(
+            f"plugin {plugin!r} speaks API {found}, this dpgen speaks {expected}: install {mend} or {other}."
+        )
 
 
 class DuplicateName(PluginError):

@@ -1,0 +1,118 @@
+"""An append-only file of JSON lines, each holding the SHA-256 of the line before it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn, final
+
+from dpgen.errors import LedgerError
+from dpgen.storage import FileLock, append_durably, digest, read, truncate_durably
+
+Entry = dict[str, Any]
+
+FIRST = "0" * 64
+"""What stands for the hash of the line before the first."""
+
+
+@final
+class Chain:
+    """The lines of one file, locked against other writers while open; kept in memory when `path` is None.
+
+    A torn last line (no line break at its end) is cut off when the chain is opened. That is sound: `append` returns
+    only after the line, break included, is on the disk, so whoever was appending it never got as far as reading data.
+    """
+
+    def __init__(self, path: Path | None, *, wait: float = 0.0) -> None:
+        """Open `path`, creating it with the first line appended; wait up to `wait` seconds for another writer.
+
+        Raises: `LedgerError` when the file is in use or altered; `StorageError` when the disk fails.
+        """
+        self._path, self._process = path, os.getpid()
+        self._head, self._sound = FIRST, True
+        self._lock: FileLock | None = None
+        self.entries: list[Entry] = []
+        if path is None:
+            return
+        self._lock = FileLock(path.with_name(f".{path.name}.lock"), wait=wait)
+        if not self._lock.acquire():
+            raise LedgerError(
+                f"expected {path} to be free; found it in use by {self._lock.holder}. Wait for that process to end, "
+                "or write to another folder."
+            )
+        try:
+            self._replay(path)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def append(self, entry: Entry) -> None:
+        """Add a line; when this returns it survives a power cut. Raises: `StorageError`, `LedgerError`."""
+        self.require_open()
+        line = json.dumps({"previous": self._head} | entry, allow_nan=False).encode()
+        if self._path is not None:
+            self._sound = False  # an append that fails may leave half a line: then only opening again is safe
+            append_durably(self._path, line)
+            self._sound = True
+        self._head = digest(line)
+        self.entries.append(entry)
+
+    def require_open(self) -> None:
+        """Raises: `LedgerError` unless this process may append."""
+        if not self._sound:
+            self._refuse("open", "closed, or unsure of its last line after a failed write", "Open the file again")
+        if os.getpid() != self._process:
+            self._refuse("used by the process that opened it", "used by a forked one", "Charge in the parent process")
+
+    def close(self) -> None:
+        """Let others write; appending is over."""
+        self._sound = False
+        if self._lock is not None and os.getpid() == self._process:
+            self._lock.release()
+
+    def __enter__(self) -> Chain:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> str:
+        raise TypeError("an open ledger belongs to one process and cannot be pickled; open it where it is used")
+
+    def _replay(self, path: Path) -> None:
+        if not path.exists():
+            return
+        content = read(path)
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            truncate_durably(path, len(whole))
+        self.entries, self._head = decode(whole, path)
+
+    def _refuse(self, expected: str, found: str, mend: str) -> NoReturn:
+        raise LedgerError(
+            f"expected the ledger {self._path or 'in memory'} to be {expected}; found it {found}. {mend}."
+        )
+
+
+def decode(content: bytes, path: Path) -> tuple[list[Entry], str]:
+    """The entries of whole lines, and the hash of the last one.
+
+    Raises: `LedgerError` naming the first line that is no JSON object, or does not follow from the one before it.
+    """
+    entries: list[Entry] = []
+    head = FIRST
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            entry = None
+        if not isinstance(entry, Mapping) or entry.get("previous") != head:
+            raise LedgerError(
+                f"expected line {number} of {path} to follow from the line before it; found it altered. "
+                "Restore the ledger from a backup; without it nothing may be read from the data."
+            )
+        entries.append({key: value for key, value in entry.items() if key != "previous"})
+        head = digest(line)
+    return entries, head

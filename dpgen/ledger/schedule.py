@@ -1,0 +1,71 @@
+"""Where a run stands in its adopted plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+from dpgen.budget import Charge, Plan
+from dpgen.errors import PlanMismatch
+from dpgen.events import SelfComposed
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One allowed release: what must be asked for, the planned charge it is a part of, and how it moves the plan."""
+
+    asked: Charge
+    planned: Charge
+    occurrence: int
+    next_position: int
+    next_occurrence: int
+
+
+@final
+class Schedule:
+    """Counts a plan down. `step_for` only looks; `advance` moves on, once the charge is on the disk."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._charges = plan.charges
+        self._position, self._occurrence = 0, 0
+
+    def step_for(self, asked: Charge) -> Step:
+        """The step that `asked` takes: one more release of the charge under way, or the next charge.
+
+        A charge under way may be left early: its rest is already priced, and releasing less costs no more.
+
+        Raises: `PlanMismatch`.
+        """
+        allowed = list(self._allowed())
+        for step in allowed:
+            if step.asked == asked:
+                return step
+        expected = " or ".join(_described(step.asked) for step in allowed) or "no further charge"
+        raise PlanMismatch(expected=expected, got=_described(asked))
+
+    def advance(self, step: Step) -> None:
+        """Take a step that `step_for` returned."""
+        self._position, self._occurrence = step.next_position, step.next_occurrence
+
+    def _allowed(self) -> Iterator[Step]:
+        position = self._position
+        if self._occurrence:
+            yield from self._single(position, self._occurrence)
+            position += 1
+        if position < len(self._charges):
+            planned = self._charges[position]
+            yield Step(planned, planned, 0, position + 1, 0)
+            yield from self._single(position, 0)
+
+    def _single(self, position: int, occurrence: int) -> Iterator[Step]:
+        """One release of the inner event of a planned `SelfComposed`."""
+        planned = self._charges[position]
+        if isinstance(planned.event, SelfComposed) and occurrence < planned.event.count:
+            asked = Charge(planned.label, planned.event.event)
+            is_last = occurrence + 1 == planned.event.count
+            yield Step(asked, planned, occurrence, position + is_last, 0 if is_last else occurrence + 1)
+
+
+def _described(charge: Charge) -> str:
+    return f"{charge.label!r}: {charge.event}"
