@@ -1,4 +1,4 @@
-"""The one place where a file, encoded bytes or a raw array becomes a canonical image: uint8 `[channels, height, width]`.
+"""The one place where a file, encoded bytes or an array becomes a canonical image: uint8 `[channels, height, width]`.
 
 The rules are public and treat every record alone:
 - Formats: PNG, JPEG, WebP, BMP, GIF, TIFF. Anything else, however Pillow would read it, is undecodable.

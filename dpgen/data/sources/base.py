@@ -76,7 +76,7 @@ def declared_class_names(class_names: Sequence[str] | None) -> tuple[str, ...] |
 
 
 def checked_labels(labels: NDArray[Any], classes: int, *, where: str) -> Tensor:
-    """The labels as int64 `[n]`. Raises: `DataError` unless they are integers in 0..classes-1; values are not quoted."""
+    """The labels as int64 `[n]`. Raises: `DataError`, quoting no value, unless they are integers in 0..classes-1."""
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"expected integer labels in {where}; found {labels.dtype}. Store the index of the class.")
     if ((labels < 0) | (labels >= classes)).any():

@@ -19,7 +19,7 @@ CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%
 TWINS: tuple[frozenset[str], ...] = tuple(
     map(frozenset, ("0Oo", "1lI", "Cc", "Kk", "Pp", "Ss", "Uu", "Vv", "Ww", "Xx", "Zz"))
 )
-"""Characters that are one shape once each is fitted to its box. They stay separate classes; reports may treat them alike."""
+"""Characters of one shape once each is fitted to its box. They stay separate classes; a report may treat them alike."""
 
 FACES = (
     *(
@@ -47,7 +47,7 @@ class Masters:
 
     `distance` float32 `[masters, 1, CANVAS, CANVAS]`: distance to the outline in units of the glyph's longer side,
     positive on ink. `thinnest` `[masters]`: about half the width of the thinnest strokes; `narrowest` `[masters]`: of
-    the narrowest gaps. `first` int64 `[characters + 1]`: the masters of character i are `first[i]` to `first[i + 1] - 1`.
+    the narrowest gaps. `first` int64 `[characters + 1]`: character i has the masters `first[i]` to `first[i + 1] - 1`.
     """
 
     distance: Tensor

@@ -1,4 +1,4 @@
-"""`glyphs`: printed letters, digits and signs with random jitter, the embedded public set. Any count, 8 to 64 pixels."""
+"""`glyphs`: printed letters, digits and signs with random jitter, the embedded public set of any size."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ _SHIFT = 0.03
 _ELASTIC, _ELASTIC_GRID = 0.02, 4  # standard deviation of a smooth field given on a coarse grid
 _THINNER = 0.6  # of half the thinnest stroke, so that no hairline breaks
 _BOLDER, _GAP_FILLED = 0.06, 0.6  # at most so much, and at most so much of half the narrowest gap
-_SOFTNESS = 0.5, 0.5  # half the grey edge of a stroke in pixels: the sharpest, and what jitter may add
+_SOFTER = 0.5  # pixels: what jitter may add to half the grey edge of a stroke
+_LEGIBLE = 0.5  # pixels: a thinner half stroke would be no more than grey, so the whole outline moves outwards
 
 
 @final
@@ -112,8 +113,8 @@ class _Style:
     """`[b, 2, grid, grid]`, in the image's shorter side."""
     bolder: Tensor
     """`[b]`: how far the outline moves outwards, in the glyph's unit."""
-    softness: Tensor
-    """`[b]`: half the width of the grey edge, in pixels."""
+    softer: Tensor
+    """`[b]`: what is added to half the width of the grey edge, in pixels."""
 
     @staticmethod
     def draw(source: Masters, labels: Tensor, jitter: float, fill: float, random: torch.Generator) -> _Style:
@@ -136,7 +137,7 @@ class _Style:
             shift=jitter * uniform(-_SHIFT, _SHIFT, 2),
             elastic=jitter * _ELASTIC * torch.randn(n, 2, _ELASTIC_GRID, _ELASTIC_GRID, generator=random),
             bolder=min(jitter, 1.5) * (position * (thinner + bolder) - thinner),
-            softness=_SOFTNESS[0] + jitter * _SOFTNESS[1] * torch.rand(n, generator=random),
+            softer=jitter * uniform(0, _SOFTER),
         )
 
 
@@ -162,7 +163,10 @@ def _render(source: Masters, style: _Style, shape: Shape) -> Tensor:
     distance = F.grid_sample(source.distance[style.master], grid, padding_mode="border", align_corners=False)
     # An edge is a ramp of the distance, in pixels: ink 1/2 on the outline, 0 and 1 `softness` off it.
     pixels_per_unit = side * style.matrix.det().sqrt()
-    ramp = (distance[:, 0] + style.bolder[:, None, None]) * (pixels_per_unit / (2 * style.softness))[:, None, None]
+    floor = _LEGIBLE / pixels_per_unit - source.thinnest[style.master]
+    softness = 0.5 / fine + style.softer
+    scale = pixels_per_unit / (2 * softness)
+    ramp = (distance[:, 0] + torch.maximum(style.bolder, floor)[:, None, None]) * scale[:, None, None]
     ink = F.avg_pool2d((ramp + 0.5).clamp(0, 1)[:, None], fine)
     return (ink * 255).round().to(torch.uint8)
 

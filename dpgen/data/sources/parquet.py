@@ -57,7 +57,7 @@ class ParquetSource(ImageSource):
             )
         if names is None:
             raise DataError(
-                f"expected class names in the schema metadata of {self._paths[0].name} (key class_names or huggingface); "
+                f"expected class names (key class_names or huggingface) in the schema metadata of {self._paths[0].name}; "
                 "found none. Declare class_names, in the order of the labels."
             )
         return names

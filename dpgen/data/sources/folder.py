@@ -1,0 +1,94 @@
+"""A folder with one folder per class, image files inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from dpgen.data.decoding import OnCorrupt, decode_all
+from dpgen.data.info import Shape
+from dpgen.data.sources.base import ImageSource, ImageTable, checked_labels, declared_class_names
+from dpgen.errors import DataError
+
+
+@final
+class FolderSource(ImageSource):
+    """Class folders are the owner's declaration of the classes; the files inside are the records.
+
+    Classes are the folder names in the order of their code points, or `class_names` where the owner gives them in
+    another order or declares a class that has no folder. A class folder may be empty. Files are taken class by class,
+    by name; hidden files are ignored, every other file counts as an image, corrupt or not.
+    """
+
+    name = "folder"
+
+    def __init__(self, folder: Path, *, class_names: Sequence[str] | None = None) -> None:
+        self._folder = folder
+        self._declared = declared_class_names(class_names)
+
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the class folders, or the declared names; no file inside is looked at."""
+        found = self._class_folders()
+        if self._declared is None:
+            if not found:
+                raise DataError(
+                    f"expected one folder per class in {self._folder}; found none. "
+                    "Put each image into the folder of its class."
+                )
+            return found
+        if unknown := sorted(set(found) - set(self._declared)):
+            raise DataError(
+                f"expected class folders among the declared class_names; found {', '.join(map(repr, unknown))} in "
+                f"{self._folder}. Declare them, or rename the folders."
+            )
+        return self._declared
+
+    def nominal_records(self) -> int | None:
+        """None: the owner declares it."""
+        return None
+
+    def native_shape(self) -> Shape | None:
+        """None: only the images could tell."""
+        return None
+
+    def load(self, shape: Shape, *, on_corrupt: OnCorrupt = "refuse") -> ImageTable:
+        """Every file of every class folder, class by class, by name."""
+        classes = self.class_names()
+        files = [(label, path) for label, name in enumerate(classes) for path in self._files(name)]
+        images = decode_all(
+            ((str(path.relative_to(self._folder)), path) for _, path in files),
+            count=len(files),
+            shape=shape,
+            on_corrupt=on_corrupt,
+        )
+        labels = np.array([label for label, _ in files], dtype=np.int64)
+        return ImageTable(images, checked_labels(labels, len(classes), where=str(self._folder)), classes)
+
+    def _class_folders(self) -> tuple[str, ...]:
+        entries = _visible(self._folder)
+        for entry in entries:
+            if not entry.is_dir():
+                raise DataError(
+                    f"expected only class folders in {self._folder}; found the file {entry.name!r}. "
+                    "Move it into the folder of its class, or away."
+                )
+        return tuple(entry.name for entry in entries)
+
+    def _files(self, class_name: str) -> list[Path]:
+        folder = self._folder / class_name
+        entries = _visible(folder) if folder.is_dir() else []
+        for entry in entries:
+            if not entry.is_file():  # also a pipe or a device, which reading could wait on for ever
+                raise DataError(
+                    f"expected only image files in {folder}; found {entry.name!r}, which is not a file. "
+                    "Class folders hold no folders: move the images up, or away."
+                )
+        return entries
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What a folder holds, by name, without hidden entries."""
+    return sorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=lambda entry: entry.name)

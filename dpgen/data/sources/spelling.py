@@ -1,0 +1,75 @@
+"""One spelling for every source: a registered name, or a path."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from dpgen.data.sources.base import ImageSource, declared_class_names
+from dpgen.data.sources.folder import FolderSource
+from dpgen.data.sources.npz import NpzSource
+from dpgen.data.sources.parquet import ParquetSource
+from dpgen.errors import ConfigError, DataError, UnknownName
+
+_SUFFIXES = (".parquet", ".npz")
+
+
+def open_source(
+    spelling: str,
+    *,
+    named: Mapping[str, type[ImageSource]],
+    class_names: Sequence[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> ImageSource:
+    """The source that `spelling` means; nothing is read yet.
+
+    Args: `spelling` a name in `named`, else a path, relative to the current directory: a folder of class folders, an
+    `.npz` file, a `.parquet` file, or a pattern such as `train-*.parquet` whose files are taken by name. A name wins
+    over a folder of that name; spell the folder `./name`. `class_names` the owner's declaration, in the order of the
+    labels, for path sources. `options` go to a registered source as keyword arguments; path sources have none.
+    Raises: `UnknownName`, `DataError` when a file is missing, `ConfigError` for an option that the source has not.
+    """
+    options = dict(options or {})
+    if spelling in named:
+        return _registered(named[spelling], class_names, options)
+    path = Path(spelling).expanduser()
+    known = path.is_dir() or path.suffix in _SUFFIXES
+    if not known:
+        raise UnknownName("data source", spelling, named, hint="Or a path to a folder, .parquet or .npz.")
+    if options:
+        raise ConfigError(f"a path has no options; found {', '.join(options)} for {spelling!r}. Remove them.")
+    if path.is_dir():
+        return FolderSource(path, class_names=class_names)
+    files = _files(path)
+    if path.suffix == ".parquet":
+        return ParquetSource(files, class_names=class_names)
+    if len(files) != 1:
+        raise DataError(f"expected one .npz file; found several for {spelling!r}. Spell one of them.")
+    return NpzSource(files[0], class_names=class_names)
+
+
+def _files(path: Path) -> list[Path]:
+    files = [path] if path.is_file() else sorted(path.parent.glob(path.name))
+    if not files:
+        raise DataError(f"expected a file at {path.absolute()}; found none. Check the path.")
+    return files
+
+
+def _registered(source: type[ImageSource], class_names: Sequence[str] | None, options: dict[str, Any]) -> ImageSource:
+    known = [name for name in inspect.signature(source).parameters if name != "self"]
+    for option in options:
+        if option not in known:
+            close = get_close_matches(option, known, n=1)
+            mend = f"Did you mean {close[0]!r}?" if close else "Remove it."
+            raise ConfigError(
+                f"data source {source.name!r} has the options {', '.join(known) or 'none'}; found {option!r}. {mend}"
+            )
+    opened = source(**options)
+    if class_names is not None and declared_class_names(class_names) != opened.class_names():
+        raise ConfigError(
+            f"data source {source.name!r} has its own class names; found another declaration. Remove class_names."
+        )
+    return opened

@@ -1,0 +1,157 @@
+"""Synthetic images as files: Parquet, class folders, `.npz`, PNG, and a sheet to look at.
+
+Each file reads back through `dpgen.data.sources` to the same 8-bit images.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from dpgen import validate
+from dpgen.data.datasets import SyntheticDataset
+from dpgen.data.sources.glyph_masters import font_path
+from dpgen.data.sources.parquet import pyarrow_parquet
+from dpgen.errors import DataError
+from dpgen.storage import write_atomically
+
+_ROW_GROUP = 5_000
+_UNSAFE = frozenset('/\\:*?"<>|')  # in a folder's name, on one system or another
+
+_PAPER, _INK = (255, 255, 255), (40, 40, 40)
+_GAP, _MARGIN, _SMALLEST_CELL, _FONT_SIZE = 6, 16, 48, 16
+
+
+def eight_bit(images: Tensor) -> Tensor:
+    """Images as uint8: values in [0, 1] times 255, rounded; uint8 stays as it is. Nothing else is accepted."""
+    if images.dtype == torch.uint8:
+        return images
+    if not images.is_floating_point() or not bool(((images >= 0) & (images <= 1)).all()):
+        raise DataError("expected images as uint8 or as floating point in [0, 1]; found others. Clamp them first.")
+    return (images * 255).round().to(torch.uint8)
+
+
+def png_bytes(image: Tensor) -> bytes:
+    """One image `[channels, height, width]` as a PNG file, lossless."""
+    return _png(_pixels(image[None])[0])
+
+
+def write_parquet(dataset: SyntheticDataset, path: Path) -> None:
+    """One Parquet file in the Hugging Face image layout; `datasets.Dataset.from_parquet` gives Image and ClassLabel.
+
+    Raises: `DpgenError` when pyarrow is missing, `StorageError` when the file cannot be written.
+    """
+    pq = pyarrow_parquet()
+    import pyarrow as pa
+
+    names = list(dataset.class_names)
+    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    metadata = {"class_names": json.dumps(names), "huggingface": json.dumps({"info": {"features": features}})}
+    image_type = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    schema = pa.schema([("image", image_type), ("label", pa.int64())], metadata=metadata)
+    encoded = [{"bytes": _png(image), "path": f"{i:06d}.png"} for i, image in enumerate(_pixels(dataset.images))]
+    columns = [pa.array(encoded, type=image_type), pa.array(dataset.labels.numpy(), type=pa.int64())]
+    file = BytesIO()
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema), file, row_group_size=_ROW_GROUP)
+    write_atomically(path, file.getvalue())
+
+
+def write_folder(dataset: SyntheticDataset, folder: Path) -> None:
+    """One folder per class, also for a class without images, and one PNG per image, named by its row.
+
+    Reading it back gives the images class by class; `class_names` restores the order of the classes.
+    Raises: `DataError` when a class name cannot name a folder everywhere, or when `folder` already holds something.
+    """
+    _check_folder_names(dataset.class_names)
+    if folder.exists() and any(folder.iterdir()):
+        raise DataError(f"expected an empty folder; found {folder} in use. Choose another one.")
+    for name in dataset.class_names:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for row, (image, label) in enumerate(zip(_pixels(dataset.images), dataset.labels.tolist(), strict=True)):
+        write_atomically(folder / dataset.class_names[label] / f"{row:06d}.png", _png(image))
+
+
+def write_npz(dataset: SyntheticDataset, path: Path) -> None:
+    """One compressed NumPy archive: `images` uint8 `[n, h, w]` or `[n, h, w, 3]`, `labels`, `class_names`."""
+    file = BytesIO()
+    names = np.array(dataset.class_names)
+    np.savez_compressed(file, images=_pixels(dataset.images), labels=dataset.labels.numpy(), class_names=names)
+    write_atomically(path, file.getvalue())
+
+
+def rows_by_class(images: Tensor, labels: Tensor, *, classes: int, columns: int) -> Tensor:
+    """The first `columns` images of each class, class by class, for `contact_sheet`; black ones where a class has fewer.
+
+    Returns: uint8 `[classes * columns, channels, height, width]`.
+    """
+    rows = torch.zeros((classes, columns, *images.shape[1:]), dtype=torch.uint8)
+    for label in range(classes):
+        found = images[labels == label][:columns]
+        rows[label, : len(found)] = eight_bit(found)
+    return rows.flatten(0, 1)
+
+
+def contact_sheet(images: Tensor, *, columns: int, row_names: Sequence[str] | None = None) -> bytes:
+    """A PNG sheet of images `[n, channels, height, width]` in rows of `columns`, each row's name at its left.
+
+    Small images are enlarged by a whole factor, bicubically, to cells of at least 48 pixels, with space between them.
+    """
+    validate.count(1, columns=columns, images=len(images))
+    cells = _enlarged(eight_bit(images))
+    rows = -(-len(cells) // columns)
+    if row_names is not None and len(row_names) != rows:
+        raise DataError(f"expected one name for each of the {rows} rows; found {len(row_names)}. Give one per row.")
+    height, width = cells.shape[1:3]
+    font = ImageFont.truetype(font_path("DejaVuSans"), _FONT_SIZE)
+    name_width = max((round(font.getlength(name)) + 2 * _GAP for name in row_names or ()), default=0)
+    left = _MARGIN + name_width
+    size = (left + columns * (width + _GAP) - _GAP + _MARGIN, rows * (height + _GAP) - _GAP + 2 * _MARGIN)
+    sheet = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for index, cell in enumerate(cells):
+        row, column = divmod(index, columns)
+        sheet.paste(Image.fromarray(cell), (left + column * (width + _GAP), _MARGIN + row * (height + _GAP)))
+    for row, name in enumerate(row_names or ()):
+        middle = _MARGIN + row * (height + _GAP) + height // 2
+        draw.text((left - 2 * _GAP, middle), name, fill=_INK, font=font, anchor="rm")
+    return _saved(sheet)
+
+
+def _pixels(images: Tensor) -> NDArray[np.uint8]:
+    """Uint8 `[n, h, w]` for grey, `[n, h, w, 3]` for RGB."""
+    pixels: NDArray[np.uint8] = eight_bit(images).permute(0, 2, 3, 1).contiguous().numpy()
+    return pixels[..., 0] if pixels.shape[3] == 1 else pixels
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    return _saved(Image.fromarray(pixels))
+
+
+def _saved(image: Image.Image) -> bytes:
+    file = BytesIO()
+    image.save(file, format="PNG")
+    return file.getvalue()
+
+
+def _enlarged(images: Tensor) -> NDArray[np.uint8]:
+    """RGB cells `[n, h, w, 3]`, each side at least `_SMALLEST_CELL` pixels."""
+    factor = max(1, -(-_SMALLEST_CELL // min(images.shape[2:])))
+    large = F.interpolate(images.float(), scale_factor=factor, mode="bicubic") if factor > 1 else images.float()
+    return _pixels(large.clamp(0, 255).round().to(torch.uint8).expand(-1, 3, -1, -1))
+
+
+def _check_folder_names(names: Sequence[str]) -> None:
+    """`DataError` unless every name makes a folder of its own on every system, case-blind ones included."""
+    bad = [n for n in names if not n.isprintable() or set(n) & _UNSAFE or n.startswith(".") or n != n.strip(" .")]
+    if bad or len({n.casefold() for n in names}) != len(names):
+        found = f"found {', '.join(map(repr, bad))}" if bad else "found two that differ only in case"
+        raise DataError(f"expected class names that can name folders; {found}. Write Parquet or .npz instead.")
