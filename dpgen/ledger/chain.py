@@ -69,7 +69,7 @@ class Chain:
     def close(self) -> None:
         """Let others write; appending is over."""
         self._sound = False
-        if self._lock is not None and os.getpid() == self._process:
+        if self._lock is not None:
             self._lock.release()
 
     def __enter__(self) -> Chain:

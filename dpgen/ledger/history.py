@@ -23,6 +23,10 @@ class Header:
     budget: Budget
     accountant: str
 
+    def __str__(self) -> str:
+        budget = self.budget
+        return f"epsilon={budget.epsilon:g}, delta={budget.delta:g}, {budget.relation}, accountant {self.accountant!r}"
+
     def to_json(self) -> Entry:
         """The first line of the file."""
         return {

@@ -25,7 +25,9 @@ class Ledger:
 
     With a `path` the ledger survives a crash at any moment: a charge is on the disk before `charge` returns. Opening
     the file again resumes the run; the charges it holds count as spent at once, and charging the same ones again, in
-    the same order, consumes the lines that are there instead of adding new ones.
+    the same order, consumes the lines that are there instead of adding new ones. That is sound only with the noise
+    source of the first start: the same run key repeats each release exactly; with another key it would be a second,
+    uncharged one.
     """
 
     def __init__(self, accountant: Accountant, budget: Budget, *, path: Path | None = None) -> None:
@@ -140,7 +142,7 @@ class Ledger:
         history = history_of(self._chain.entries, path)
         if history.header != header:
             raise LedgerError(
-                f"expected a ledger for {header}; found one for {history.header}. "
+                f"expected a ledger kept for {header}; found one kept for {history.header}. "
                 "Resume with the budget and accountant of the first start, or begin a new run in another folder."
             )
         return history
@@ -180,6 +182,7 @@ class Ledger:
         """Refuse what the accountant cannot price, and what the budget cannot pay by its upper bound."""
         for charge in charges:
             if not self._accountant.supports(charge.event, relation=self.relation):
+                self._price([charge])  # the accountant's own refusal says more than the next line
                 raise UnsupportedEvent(charge.event, accountant=self._accountant.name)
         total = self._price(charges)
         if total.kind == "approximation":
