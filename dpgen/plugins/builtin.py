@@ -8,6 +8,8 @@ from dpgen.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from dpgen.accountants.base import Accountant
+    from dpgen.data.sources.base import ImageSource
+    from dpgen.evaluation.base import Metric
     from dpgen.mechanisms.base import Mechanism
 
 
@@ -29,3 +31,22 @@ def dpgen_register_mechanisms() -> list[type[Mechanism[Any]]]:
     from dpgen.mechanisms.histogram import NoisyHistogram
 
     return [GaussianSum, NoisyHistogram, DpSgd]
+
+
+@hookimpl
+def dpgen_register_metrics() -> list[type[Metric]]:
+    """The scores of a run."""
+    from dpgen.evaluation.metrics.accuracy import Accuracy
+    from dpgen.evaluation.metrics.frechet import FrechetDistance
+    from dpgen.evaluation.metrics.precision_recall import PrecisionRecall
+
+    return [Accuracy, FrechetDistance, PrecisionRecall]
+
+
+@hookimpl
+def dpgen_register_datasets() -> list[type[ImageSource]]:
+    """The sources that are selected by a name; folders, Parquet and npz files are selected by their path."""
+    from dpgen.data.sources.digits import Digits, DigitsTest
+    from dpgen.data.sources.glyphs import Glyphs
+
+    return [Digits, DigitsTest, Glyphs]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+from collections.abc import Hashable
 from typing import cast, final
 
 import pluggy
@@ -30,6 +31,8 @@ class PluginHooks:
         """
         if self._manager.has_plugin(name):
             raise PluginLoadError(name, "a plugin of this name is already in", "Give it another name.")
+        if not isinstance(plugin, Hashable):  # pluggy keeps plugins in sets: one such object would stop all the others
+            raise PluginLoadError(name, f"it is a {type(plugin).__name__}", "Let the entry point name a module.")
         try:
             self._manager.register(plugin, name)
             self._check(name, plugin)

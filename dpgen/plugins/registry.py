@@ -42,12 +42,14 @@ class Registry:
         self._origins: dict[str, Origin] = {}
         self._broken: dict[str, PluginError] = {}  # plugins that did not get in, none of their hooks is kept
         self._registrations: dict[tuple[str, Kind[Any]], Registration] = {}
+        self._only: tuple[str, ...] | None = None
 
     @classmethod
     def installed(cls, only: Iterable[str] | None = None) -> Registry:
         """The registry of all installed plugins, or of those named by `only`. A broken one is kept as its error."""
         registry = cls()
-        for found in discover(only):
+        registry._only = None if only is None else tuple(only)
+        for found in discover(registry._only):
             registry._origins[found.name] = found.origin
             try:
                 if found.error is not None:
@@ -151,8 +153,10 @@ class Registry:
         for plugin, error in broken.items():
             if name == plugin or name in self._registration(plugin, kind).lost:
                 raise error.with_traceback(None)
-        hint = " ".join(map(str, broken.values()))
-        raise UnknownName(kind.name, name, self._names(kind), f"It may be missing because {hint}" if hint else "")
+        hints = [f"It may be missing because {error}" for error in broken.values()]
+        if self._only is not None:
+            hints.append(f"DPGEN_PLUGINS loads only: {', '.join(self._only) or 'none'}.")
+        raise UnknownName(kind.name, name, self._names(kind), " ".join(hints))
 
     def _names(self, kind: Kind[Any]) -> tuple[str, ...]:
         return tuple(sorted(name for name in self._owners(kind) if self._clash(kind, name) is None))
