@@ -17,16 +17,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, BinaryIO, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from dpgen.data.info import Shape
-from dpgen.errors import DataError, InvalidValue
+from dpgen.errors import DataError, InvalidValue, StorageError
 
 Pixels = NDArray[np.uint8]
 
@@ -111,13 +111,13 @@ def _decode(source: Undecoded, shape: Shape) -> Pixels:
     try:
         if isinstance(source, np.ndarray):
             return _canonical(_from_array(source), shape)
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+        with _opened(source) as file, Image.open(file, formats=FORMATS) as image:
             _refuse_bomb(image)
             image.load()
             return _canonical(image, shape)
-    except (DataError, MemoryError):
+    except (DataError, StorageError, MemoryError):
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise DataError(f"not one of {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError:
         raise DataError(f"more than {MAX_PIXELS} pixels") from None
@@ -125,6 +125,18 @@ def _decode(source: Undecoded, shape: Shape) -> Pixels:
         Exception
     ):  # a hostile file can make a codec raise anything; its words may quote the file, so they are dropped
         raise DataError("truncated or damaged") from None
+
+
+def _opened(source: bytes | Path) -> BinaryIO:
+    """The bytes as a file. A file that may not be opened is no corrupt image: no constant may stand in for it."""
+    if isinstance(source, bytes):
+        return BytesIO(source)
+    try:
+        return source.open("rb")
+    except OSError as error:
+        raise StorageError(
+            f"expected to read {source}; found: {error.strerror}. Check the file and its permissions."
+        ) from None
 
 
 def _refuse_bomb(image: Image.Image) -> None:

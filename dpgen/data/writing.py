@@ -89,7 +89,7 @@ def write_npz(dataset: SyntheticDataset, path: Path) -> None:
 
 
 def rows_by_class(images: Tensor, labels: Tensor, *, classes: int, columns: int) -> Tensor:
-    """The first `columns` images of each class, class by class, for `contact_sheet`; black ones where a class has fewer.
+    """The first `columns` images of each class, row by row for `contact_sheet`; black ones where a class has fewer.
 
     Returns: uint8 `[classes * columns, channels, height, width]`.
     """

@@ -102,7 +102,7 @@ def _fitted(character: str, font: ImageFont.FreeTypeFont) -> NDArray[np.float32]
     half, x, y = CANVAS / 2 * zoom, (left + right) / 2, (top + bottom) / 2
     box = (x - half, y - half, x + half, y + half)
     fitted = page.transform((CANVAS, CANVAS), Image.Transform.EXTENT, box, Image.Resampling.BICUBIC)
-    return np.asarray(fitted, dtype=np.float32) / 255
+    return np.asarray(fitted, dtype=np.float32) / np.float32(255)
 
 
 def _field(ink: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from dpgen.data.decoding import OnCorrupt, check_on_corrupt, decode_all
 from dpgen.data.info import Shape
 from dpgen.data.sources.base import ImageSource, ImageTable, checked_labels, declared_class_names
 from dpgen.errors import DataError
+
+_UNREADABLE = (OSError, ValueError, EOFError, TypeError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 @final
@@ -52,15 +55,14 @@ class NpzSource(ImageSource):
 
     def native_shape(self) -> Shape | None:
         """Channels, height and width by the header of `images`, whose values are not read."""
-        _, *size = self._header("images")
-        channels = 1 if len(size) == 2 or size[2] == 1 else 3
-        return Shape(channels, size[0], size[1])
+        height, width, *channels = self._size()
+        return Shape(1 if channels in ([], [1]) else 3, height, width)
 
     def load(self, shape: Shape, *, on_corrupt: OnCorrupt = "refuse") -> ImageTable:
         """Every image, in order."""
         check_on_corrupt(on_corrupt)
         classes = self.class_names()
-        self._header("images")
+        self._size()
         with self._archive() as archive:
             images, labels = archive["images"], self._labels(archive)
         if labels.shape != images.shape[:1]:
@@ -77,20 +79,27 @@ class NpzSource(ImageSource):
         labels: NDArray[Any] = archive["labels"]
         return labels
 
-    def _header(self, array: str) -> tuple[int, ...]:
-        """The shape of an array of images, off its header."""
-        with self._readable(), zipfile.ZipFile(self._path) as file:
-            if f"{array}.npy" not in file.namelist():
-                raise DataError(f"expected an array {array} in {self._path.name}; found none. Add it.")
-            with file.open(f"{array}.npy") as member:
-                read = npy.read_array_header_1_0 if npy.read_magic(member) == (1, 0) else npy.read_array_header_2_0
-                shape: tuple[int, ...] = read(member)[0]
-        if len(shape) not in (3, 4) or 0 in shape[1:]:
+    def _size(self) -> tuple[int, ...]:
+        """Height, width and, where there is such an axis, channels. Raises: `DataError` for what holds no images."""
+        shape, dtype = self._header()
+        size = shape[1:]
+        channels_fit = len(size) == 2 or (len(size) == 3 and size[2] in (1, 3, 4))
+        if not channels_fit or 0 in size or not (dtype == np.uint8 or np.issubdtype(dtype, np.floating)):
             raise DataError(
-                f"expected {array} [n, h, w] or [n, h, w, channels] in {self._path.name}; found {len(shape)} axes, "
-                f"{list(shape[1:])} behind the first. Store another layout."
+                f"expected images [n, h, w] or [n, h, w, channels], uint8 or floating point, in {self._path.name}; "
+                f"found {dtype}, {list(size)} behind the first axis. Store another layout."
             )
-        return shape
+        return size
+
+    def _header(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Shape and type of `images`, off its header."""
+        with self._readable(), zipfile.ZipFile(self._path) as file:
+            if "images.npy" not in file.namelist():
+                raise DataError(f"expected an array images in {self._path.name}; found none. Add it.")
+            with file.open("images.npy") as member:
+                read = npy.read_array_header_1_0 if npy.read_magic(member) == (1, 0) else npy.read_array_header_2_0
+                shape, _, dtype = read(member)
+        return shape, dtype
 
     @contextmanager
     def _archive(self) -> Iterator[Any]:
@@ -102,7 +111,7 @@ class NpzSource(ImageSource):
         """What goes wrong inside NumPy or zipfile becomes one `DataError`; its words may quote the file."""
         try:
             yield
-        except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile):
+        except _UNREADABLE:
             raise DataError(
                 f"expected a readable .npz file without pickled objects; found {self._path.name}, which is not. "
                 "Write it again with numpy.savez."

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from dpgen.data.decoding import OnCorrupt, Undecoded, check_on_corrupt, decode_all
 from dpgen.data.info import Shape
@@ -57,8 +57,8 @@ class ParquetSource(ImageSource):
             )
         if names is None:
             raise DataError(
-                f"expected class names (key class_names or huggingface) in the schema metadata of {self._paths[0].name}; "
-                "found none. Declare class_names, in the order of the labels."
+                "expected class names in the schema metadata (key class_names or huggingface) of "
+                f"{self._paths[0].name}; found none. Declare class_names, in the order of the labels."
             )
         return names
 
@@ -82,7 +82,7 @@ class ParquetSource(ImageSource):
             shape=shape,
             on_corrupt=on_corrupt,
         )
-        return ImageTable(images, checked_labels(np.concatenate(labels), len(classes), where=self.name), classes)
+        return ImageTable(images, torch.cat(labels), classes)
 
 
 def _open(path: Path) -> Any:
@@ -125,20 +125,22 @@ def _batches(path: Path, file: Any, column: str) -> Iterator[Any]:
         raise DataError(f"expected a readable Parquet file; found {path.name} damaged. Write it again.") from None
 
 
-def _labels(path: Path, file: Any, classes: int) -> NDArray[np.int64]:
+def _labels(path: Path, file: Any, classes: int) -> Tensor:
     column = _column(path, file, LABEL_COLUMNS)
-    values = [np.zeros(0, dtype=np.int64)]
+    values = [torch.zeros(0, dtype=torch.int64)]
     for batch in _batches(path, file, column):
         if batch.null_count:
             raise DataError(f"expected a label in every row of {path.name}; found a row without. Mend the labels.")
-        labels = checked_labels(batch.to_numpy(zero_copy_only=False), classes, where=path.name)
-        values.append(labels.numpy())
-    return np.concatenate(values)
+        values.append(checked_labels(batch.to_numpy(zero_copy_only=False), classes, where=path.name))
+    return torch.cat(values)
 
 
 def _images(path: Path, file: Any) -> Iterator[tuple[str, Undecoded]]:
-    row = 0
-    for batch in _batches(path, file, _column(path, file, IMAGE_COLUMNS)):
+    column, row = _column(path, file, IMAGE_COLUMNS), 0
+    kind = str(file.schema_arrow.field(column).type)
+    if not kind.startswith(("struct<bytes: binary", "struct<bytes: large_binary", "binary", "large_binary")):
+        raise DataError(f"expected struct{{bytes, path}} or binary in column {column!r} of {path.name}; found {kind}.")
+    for batch in _batches(path, file, column):
         for value in batch.to_pylist():
             yield f"{path.name} row {row}", _encoded(value)
             row += 1
