@@ -17,6 +17,7 @@ import jinja2
 import tomli_w
 
 from dpgen.budget import NeighboringRelation
+from dpgen.record import NAME as RECORD
 from dpgen.record import RunRecord
 
 SAMPLES = "samples.png"
@@ -37,8 +38,9 @@ class Finding:
     picture: bytes | None = None
 
 
-def html(record: RunRecord, release: Path, *, scores: Mapping[str, Any] | None = None) -> str:
-    """The report on the files in `release`. With `scores` it is the internal copy and says so."""
+def html(record: RunRecord, release: Path, *, internal: bool = False, scores: Mapping[str, Any] | None = None) -> str:
+    """The report on the files in `release`. The `internal` copy says so, and alone may show `scores` (`Scores.to_json`)."""
+    assert internal or scores is None, "scores on private images never enter the released report"
     findings = [
         {"title": f.title, "columns": f.columns, "rows": f.rows, "picture": f.picture and _inline(f.picture)}
         for f in read_findings(release)
@@ -48,7 +50,8 @@ def html(record: RunRecord, release: Path, *, scores: Mapping[str, Any] | None =
         record,
         samples=_inline((release / SAMPLES).read_bytes()),
         findings=findings,
-        scores=None if scores is None else tuple((name, _short(value)) for name, value in scores.items()),
+        internal=internal,
+        scores=[] if scores is None else scores["scores"],
         config=tomli_w.dumps(dict(record.config)),
     )
 
@@ -69,23 +72,37 @@ def promise(record: RunRecord) -> str:
 
 
 def read_findings(release: Path) -> list[Finding]:
-    """What the generator published under `findings/`: `NAME.json` tables and `NAME.png` pictures, by name.
+    """What the generator published beside the usual files: `NAME.json` facts and `NAME.png` pictures, by name.
 
-    A table is `{"title": text, "columns": [text], "rows": [[value]]}`.
+    Facts are `{title: {row: item}}`, where an item is a value, a `{column: value}`, or a list of either.
     """
-    names = sorted({path.stem for path in (release / "findings").glob("*") if path.suffix in (".json", ".png")})
-    return [_finding(release / "findings", name) for name in names]
+    files = [path for path in release.glob("*") if path.suffix in (".json", ".png")]
+    names = sorted({path.stem for path in files if path.name not in (SAMPLES, RECORD)})
+    return [_finding(release, name) for name in names]
 
 
-def _finding(folder: Path, name: str) -> Finding:
-    table, picture = folder / f"{name}.json", folder / f"{name}.png"
-    data = json.loads(table.read_text(encoding="utf-8")) if table.exists() else {}
-    return Finding(
-        title=data.get("title", name.replace("-", " ").replace("_", " ").capitalize()),
-        columns=tuple(data.get("columns", ())),
-        rows=tuple(tuple(map(_short, row)) for row in data.get("rows", ())),
-        picture=picture.read_bytes() if picture.exists() else None,
-    )
+def _finding(release: Path, name: str) -> Finding:
+    facts, picture = release / f"{name}.json", release / f"{name}.png"
+    data = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
+    columns, rows = _table(data)
+    return Finding(_words(name).capitalize(), columns, rows, picture.read_bytes() if picture.exists() else None)
+
+
+def _table(data: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Columns and rows of published facts: one row for each item."""
+    columns: dict[str, None] = {}  # an ordered set
+    rows: list[dict[str, str]] = []
+    for title, table in data.items():
+        for row, items in (table if isinstance(table, Mapping) else {"": table}).items():
+            for item in items if isinstance(items, list) else [items]:
+                cells = item if isinstance(item, Mapping) else {"value": item}
+                rows.append({_words(title): row} | {_words(key): _short(cell) for key, cell in cells.items()})
+                columns |= dict.fromkeys(rows[-1])
+    return tuple(columns), tuple(tuple(row.get(column, "") for column in columns) for row in rows)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace("-", " ")
 
 
 def _render(template: str, record: RunRecord, **values: Any) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from dpgen.budget import ADD_OR_REMOVE_ONE, Budget, NeighboringRelation
 from dpgen.errors import ConfigError
@@ -45,6 +45,14 @@ class PrivacyConfig(Table):
             return value
         raise ValueError('must be a number strictly between 0 and 1, or "auto" for 1/(N ln N)')
 
+    @model_validator(mode="after")
+    def _whole_cap(self) -> Self:
+        if (self.ledger_epsilon is None) != (self.ledger_delta is None):
+            raise ValueError("ledger_epsilon and ledger_delta make one cap: give both or none")
+        if self.ledger_epsilon is not None and self.ledger is None:
+            raise ValueError("a cap needs `ledger`, the path of the data owner's ledger")
+        return self
+
     def budget(self, records: int) -> Budget:
         """The budget for `records` declared records.
 
@@ -66,7 +74,7 @@ class DataConfig(Table):
     private: str
     """A named source, or a path: a folder of class folders, a Parquet file or folder, an `.npz` file."""
     test: str | None = None
-    """Private images kept for scoring alone; None takes the source's own test split, if it has one."""
+    """Private images kept for scoring alone, spelt like `private`; None makes no scores."""
     public: str | None = None
     """Images that anyone may see, spelt like `private`."""
     records: int | None = Field(default=None, ge=1)
@@ -101,6 +109,13 @@ class EvaluationConfig(Table):
     """`[evaluation]`: whether the synthetic images are scored. Scores read private data and are never released."""
 
     enabled: bool = True
+    """Needs `data.test` to have an effect."""
+    steps: int | None = Field(default=None, ge=1)
+    """Training steps of the classifier on synthetic images; None takes the protocol's own number."""
+    feature_steps: int | None = Field(default=None, ge=1)
+    """Training steps of the feature network on public images; None takes the protocol's own number."""
+    candidates: int = Field(default=1, ge=1)
+    """Classifiers trained; the best on held-out synthetic images is scored."""
 
 
 class ComputeConfig(Table):

@@ -1,0 +1,41 @@
+"""The application: its commands, and what becomes of errors and interrupts. Imports stay inside the commands."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from dpgen.cli.commands import account, demo, plan, plugins, run, sample
+from dpgen.cli.failures import Interrupted, exit_code, interruptible, show
+
+app = typer.Typer(
+    name="dpgen",
+    help="Differentially private synthetic images: one command turns private images into ones that may be shared.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+for command in (demo.demo, plan.plan, run.run, sample.sample, account.account, plugins.plugins):
+    app.command()(command)
+
+
+@app.callback()
+def _options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error. It may quote private values."),
+) -> None:
+    """Options of all commands; `--debug` is read in `main`, after the command has failed."""
+
+
+def main() -> None:
+    """Run the command line and leave the process with its exit code: 0, 1, 2 (usage), 3 (over budget), 130, 143."""
+    debug = "--debug" in sys.argv[1:2]
+    try:
+        with interruptible():
+            app(prog_name="dpgen")
+    except (Exception, Interrupted) as error:
+        if debug:
+            raise
+        show(error)
+        sys.exit(exit_code(error))

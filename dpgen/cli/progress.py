@@ -1,0 +1,114 @@
+"""How a run shows its progress: bars on a terminal, a plain line every few seconds elsewhere.
+
+The privacy spent is read off the plan: once the phase of a charge has begun, that charge counts in full.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+from typing import TextIO, final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from dpgen.mechanisms.context import Advance, Progress
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class Spending:
+    """The epsilon that the plan has spent by a phase: phases are named like the charges that they make."""
+
+    def __init__(self, cumulative: Mapping[str, float]) -> None:
+        """`cumulative`: epsilon up to and with each charge, by label, in the order of the plan."""
+        self._cumulative, self._spent = dict(cumulative), 0.0
+
+    def reached(self, phase: str) -> str:
+        """Enter `phase`; the spending up to now as text, empty before the first charge."""
+        self._spent = max(self._spent, self._cumulative.get(phase, 0.0))
+        return f"epsilon {self._spent:.3g}" if self._spent else ""
+
+
+@final
+class BarProgress(Progress, AbstractContextManager["BarProgress"]):
+    """One bar a phase: steps, epsilon so far, time gone and time left. For terminals."""
+
+    def __init__(self, cumulative: Mapping[str, float], console: Console) -> None:
+        self._spending = Spending(cumulative)
+        self._bars = Bars(
+            TextColumn("{task.description:<16}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[spent]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        )
+
+    def __enter__(self) -> BarProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    @contextmanager
+    def track(self, phase: str, total: int) -> Iterator[Advance]:
+        """Show a bar for `phase`."""
+        task = self._bars.add_task(phase, total=total, spent=self._spending.reached(phase))
+        yield lambda steps: self._bars.advance(task, steps)
+        self._bars.stop_task(task)
+
+
+@final
+class LineProgress(Progress, AbstractContextManager["LineProgress"]):
+    """At most one plain line every few seconds, and one for the end of a phase that took longer. For logs."""
+
+    def __init__(
+        self,
+        cumulative: Mapping[str, float],
+        stream: TextIO | None = None,
+        *,
+        interval: float = SECONDS_BETWEEN_LINES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._spending, self._stream = Spending(cumulative), stream or sys.stderr
+        self._interval, self._clock, self._last = interval, clock, clock()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    @contextmanager
+    def track(self, phase: str, total: int) -> Iterator[Advance]:
+        """Print how far `phase` is, now and then."""
+        start, done, spent = self._clock(), 0, self._spending.reached(phase)
+
+        def advance(steps: int) -> None:
+            nonlocal done
+            done += steps
+            now = self._clock()
+            if now - self._last >= self._interval:
+                self._last = now
+                left = (now - start) / done * (total - done) if done else 0.0
+                self._say(f"{phase}: {done}/{total}", spent, f"about {_duration(left)} left" if done < total else "")
+
+        yield advance
+        if self._clock() - start >= self._interval:
+            self._say(f"{phase}: done in {_duration(self._clock() - start)}", spent)
+
+    def _say(self, *parts: str) -> None:
+        print("  ".join(part for part in parts if part), file=self._stream, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d} min" if minutes else f"{rest} s"

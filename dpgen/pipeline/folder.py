@@ -1,0 +1,169 @@
+"""The folder of one run: what may be given away, what never leaves the owner, and which state the run is in."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, final
+
+from dpgen.errors import ResumeError, StorageError
+from dpgen.record import NAME as RECORD
+from dpgen.storage import FileLock, read, rename_durably, write_atomically
+
+
+@final
+class RunFolder:
+    """`release/` and `internal/` under one root.
+
+    A run is untouched, then begun (its settings are written: from here on it may have charged something and can only
+    be resumed), then finished (`release/` is in place, which happens in one atomic step).
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.release, self.internal = root / "release", root / "internal"
+        self.staging = self.internal / "release.staging"
+        self.checkpoints = self.internal / "checkpoints"
+        self.ledger = self.internal / "ledger.jsonl"
+        self.log = self.internal / "run.log"
+        self.scores = self.internal / "scores.json"
+        self.report = self.internal / "report.html"
+        self._settings, self._key = self.internal / "settings.json", self.internal / "run.key"
+
+    @property
+    def begun(self) -> bool:
+        """May the run have charged something?"""
+        return self._settings.exists()
+
+    @property
+    def finished(self) -> bool:
+        """Is the release in place?"""
+        return (self.release / RECORD).exists()
+
+    def check(self, *, resume: bool) -> None:
+        """Is the folder in a state to start a run, or to `resume` one?
+
+        Raises: `StorageError` for a start where there is something already; `ResumeError` where there is nothing.
+        """
+        if resume and not self.internal.is_dir():
+            raise ResumeError(
+                f"expected a run to resume in {self.root}; found none, so nothing was charged. Start it without --resume."
+            )
+        if resume or not self.root.exists():
+            return
+        if self.finished or self.begun:
+            state, mend = (
+                ("a finished", "Choose") if self.finished else ("an unfinished", "Continue it with --resume, or choose")
+            )
+            raise StorageError(
+                f"expected a new run folder; {self.root} holds {state} run. {mend} another folder "
+                "(run.output or --out)."
+            )
+        if any(path != self.internal for path in self.root.iterdir()):
+            raise StorageError(
+                f"expected a new or empty run folder; {self.root} holds other files. Choose another (run.output or --out)."
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder against other processes. Raises: `StorageError` when one is at work in it."""
+        lock = FileLock(self.internal / "lock")
+        if not lock.acquire():
+            raise StorageError(
+                f"expected to be alone in {self.root}; found {lock.holder} at work in it. "
+                "Wait for it to end, or choose another folder (run.output or --out)."
+            )
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def begin(self, settings: dict[str, Any], private_content: Iterator[memoryview], *, name: str, key: bytes) -> None:
+        """Write the run key, then the settings that a resumed run must match.
+
+        The private data enters only as an HMAC under the run key: without the key it tells nothing.
+        """
+        for leftover in (self.staging, self.checkpoints):  # of a process that died before this line
+            shutil.rmtree(leftover, ignore_errors=True)
+        write_atomically(self._key, key, mode=0o600)
+        run_id = f"{name}-{secrets.token_hex(8)}"
+        sealed = settings | {"run": run_id, "private_data": _keyed_digest(key, private_content)}
+        write_atomically(self._settings, json.dumps(sealed, indent=2).encode())
+
+    def abandon(self) -> None:
+        """Undo `begin`, for a run that was refused before it could charge anything."""
+        self._settings.unlink(missing_ok=True)
+        self.forget_key()
+
+    def resume(self, settings: dict[str, Any], private_content: Iterator[memoryview]) -> bytes:
+        """The key of the run begun here, if its settings and its private data are still the same.
+
+        Raises: `ResumeError` naming what has changed; the content of nothing private is shown.
+        """
+        stored = self._stored()
+        changed = [path for path in settings if stored.get(path) != settings[path]]
+        if changed:
+            raise ResumeError(
+                f"expected the settings that the run in {self.root} began with; found changes in "
+                f"{', '.join(_differences(stored, settings))}. Undo them, or start a new run in another folder."
+            )
+        try:
+            key = read(self._key)
+        except StorageError as error:
+            raise ResumeError(
+                f"expected the run key in {self.internal}; it is gone, so the run cannot repeat its noise. "
+                "Start a new run in another folder; what this one charged stays charged."
+            ) from error
+        if not hmac.compare_digest(stored["private_data"], _keyed_digest(key, private_content)):
+            raise ResumeError(
+                f"expected the private data that the run in {self.root} began with; found other data. "
+                "Restore it, or start a new run in another folder."
+            )
+        return key
+
+    @property
+    def run_id(self) -> str:
+        """Names the run in the data owner's ledger. Public and random; only for a run that has begun."""
+        return str(self._stored()["run"])
+
+    def sweep(self) -> None:
+        """Remove the half-written files that a killed process may have left among those to be released."""
+        for leftover in self.staging.rglob(".*.tmp"):
+            leftover.unlink()
+
+    def complete(self) -> None:
+        """Put the staged release in place, in one atomic step, then forget the run key."""
+        rename_durably(self.staging, self.release)
+        self.forget_key()
+
+    def forget_key(self) -> None:
+        """Delete the run key: who holds it and the release could take the noise away."""
+        self._key.unlink(missing_ok=True)
+
+    def _stored(self) -> dict[str, Any]:
+        data = json.loads(read(self._settings))
+        assert isinstance(data, dict)
+        return data
+
+
+def _keyed_digest(key: bytes, content: Iterator[memoryview]) -> str:
+    code = hmac.new(key, b"dpgen private data", hashlib.sha256)
+    for part in content:
+        code.update(part)
+    return code.hexdigest()
+
+
+def _differences(before: Any, now: Any, path: str = "") -> list[str]:
+    """The key paths, below those that `now` has, at which the two differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = sorted(now.keys() | before.keys()) if path else sorted(now)
+        return [
+            found for key in keys for found in _differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
+        ]
+    return [] if before == now else [path]

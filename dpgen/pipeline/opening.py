@@ -1,0 +1,117 @@
+"""From a plan to a run: the data is loaded and found whole, the budget reserved, the run key written, in that order."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dpgen.budget import Budget
+from dpgen.data.datasets import ArrayRecords, PrivateDataset, PublicDataset
+from dpgen.data.sources.base import ImageTable
+from dpgen.errors import PrivacyError
+from dpgen.ledger import Ledger, OwnerLedger
+from dpgen.mechanisms.checkpoints import Checkpoints
+from dpgen.mechanisms.context import Progress, RunContext
+from dpgen.noise import NoiseSource, SecureNoise
+from dpgen.pipeline.folder import RunFolder
+from dpgen.pipeline.planning import Prepared
+
+_log = logging.getLogger("dpgen.pipeline")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A run that may charge: its data behind a handle, its ledger, and what surrounds it."""
+
+    private: PrivateDataset
+    public: PublicDataset | None
+    ledger: Ledger
+    noise: NoiseSource
+    context: RunContext
+
+
+def open_run(prepared: Prepared, folder: RunFolder, *, progress: Progress, noise: NoiseSource | None) -> Opened:
+    """Begin the run in `folder`, or pick up the one begun there. Nothing is charged to the run's ledger yet.
+
+    Raises: `DataError` before anything is reserved or charged; `ResumeError` for other data or settings;
+    `BudgetExceeded` where the data owner's ledger has too little left.
+    """
+    config, shape = prepared.config, prepared.task.info.shape
+    table = prepared.private.load(shape, on_corrupt=config.data.on_corrupt)
+    public = None if prepared.public is None else _public(prepared, prepared.public.load(shape))
+    fresh = not folder.begun
+    key = _run_key(prepared, folder, table)
+    _reserve(prepared, folder, fresh=fresh)
+    context = RunContext(
+        device=chosen_device(config.compute.device),
+        checkpoints=Checkpoints(folder.checkpoints),
+        progress=progress,
+        seed=config.run.seed,
+        published=folder.staging,
+        physical_batch=config.compute.physical_batch,
+    )
+    ledger = Ledger(prepared.accountant, prepared.budget, path=folder.ledger)
+    ledger.adopt(prepared.plan)
+    source = SecureNoise(key) if noise is None else noise
+    records = ArrayRecords(table.images, table.labels)
+    private = PrivateDataset(records, prepared.task.info, ledger=ledger, noise=source, context=context)
+    return Opened(private=private, public=public, ledger=ledger, noise=source, context=context)
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of `[compute] device`; "auto" is the first CUDA device where there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def _public(prepared: Prepared, table: ImageTable) -> PublicDataset:
+    assert prepared.public is not None
+    return PublicDataset(prepared.public.name, table.images, table.labels, table.class_names)
+
+
+def _run_key(prepared: Prepared, folder: RunFolder, table: ImageTable) -> bytes:
+    if folder.begun:
+        _log.info("resumed")
+        return folder.resume(fixed_settings(prepared), _content(table))
+    key = SecureNoise().key
+    folder.begin(fixed_settings(prepared), _content(table), name=prepared.config.run.name, key=key)
+    _log.info("begun")
+    return key
+
+
+def fixed_settings(prepared: Prepared) -> dict[str, Any]:
+    """What a resumed run must share with its beginning: everything but `[compute]` and the place of the folder."""
+    config = prepared.config.model_dump(mode="json", exclude={"compute": True, "run": {"output"}})
+    plan = [charge.to_json() for charge in prepared.plan.charges]
+    return dict(json.loads(json.dumps({"config": config, "plan": plan})))
+
+
+def _content(table: ImageTable) -> Iterator[memoryview]:
+    """All that a record is, byte for byte."""
+    yield memoryview(repr((tuple(table.images.shape), table.class_names)).encode())
+    for tensor in (table.images, table.labels):
+        yield memoryview(tensor.contiguous().numpy()).cast("B")
+
+
+def _reserve(prepared: Prepared, folder: RunFolder, *, fresh: bool) -> None:
+    """Put the run's whole budget on the data owner's ledger; a resumed run finds its own line there and adds none."""
+    privacy, budget = prepared.config.privacy, prepared.budget
+    if privacy.ledger is None:
+        return
+    try:
+        owner = OwnerLedger(Path(privacy.ledger))
+        if privacy.ledger_epsilon is not None and privacy.ledger_delta is not None:
+            cap = Budget(privacy.ledger_epsilon, privacy.ledger_delta, budget.relation)
+            owner = OwnerLedger.create(Path(privacy.ledger), cap)
+        owner.reserve(folder.run_id, budget.epsilon, budget.delta, budget.relation)
+    except PrivacyError:
+        if fresh:
+            folder.abandon()
+        raise

@@ -1,0 +1,114 @@
+"""Everything that is known of a run before any image is opened: what it will make, what it will charge, and the price."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dpgen.accountants.base import Accountant
+from dpgen.budget import Budget, Plan
+from dpgen.config import Config, DataConfig, validated
+from dpgen.data.info import DatasetInfo, Shape, Unit
+from dpgen.data.sources.base import ImageSource
+from dpgen.data.sources.spelling import open_source
+from dpgen.errors import ConfigError
+from dpgen.generators.base import Generator, PublicInfo, Task
+from dpgen.ledger import Ledger
+from dpgen.plugins.registry import Registry
+
+Named = Mapping[str, type[ImageSource]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run that is planned, priced and affordable. The sources are named and described, and not yet loaded."""
+
+    config: Config
+    generator: Generator
+    accountant: Accountant
+    budget: Budget
+    task: Task
+    plan: Plan
+    private: ImageSource
+    public: ImageSource | None
+    test: ImageSource | None
+
+
+def prepare(config: Config, registry: Registry) -> Prepared:
+    """Plan and price the run of `config`. Nothing private is opened and nothing is written.
+
+    Raises: `ConfigError`, `UnknownName` for settings; `CalibrationError`, `BudgetExceeded` where the budget does not
+    suffice; `UnsupportedEvent` where the accountant has no proved price.
+    """
+    kind = registry.generator(config.method.name)
+    settings = validated(kind.Config, config.method.settings, name="the configuration", under=("method",))
+    generator, accountant = kind(settings), registry.accountant(config.privacy.accountant)()
+    named = {name: registry.dataset(name) for name in registry.datasets()}
+    private = open_source(config.data.private, named=named, class_names=config.data.classes)
+    public = _public(config.data, named)
+    info = declared_info(config.data, private)
+    public_info = None if public is None else PublicInfo(public.name, info.shape, public.class_names())
+    task = Task(info, public_info, config.run.count)
+    budget = config.privacy.budget(info.nominal_records)
+    plan = generator.plan(task, budget, accountant)
+    with Ledger(
+        accountant, budget
+    ) as rehearsal:  # in memory: an unaffordable plan is refused before any folder is made
+        rehearsal.adopt(plan)
+    return Prepared(
+        config=config,
+        generator=generator,
+        accountant=accountant,
+        budget=budget,
+        task=task,
+        plan=plan,
+        private=private,
+        public=public,
+        test=_test(config, named, info),
+    )
+
+
+def declared_info(data: DataConfig, source: ImageSource) -> DatasetInfo:
+    """The public facts: what the owner declares, completed by what the source states without reading a record.
+
+    Raises: `ConfigError` for a missing number of records or image size.
+    """
+    records = data.records if data.records is not None else source.nominal_records()
+    if records is None:
+        raise ConfigError(
+            f"data.records is needed for {source.name} data: the number of private records is itself private, so the "
+            "owner declares one that may be known. Found none. Add `records = ...` under [data]."
+        )
+    return DatasetInfo(
+        shape=_shape(data, source),
+        class_names=source.class_names(),
+        nominal_records=records,
+        unit=Unit(data.unit),
+        max_images_per_person=data.max_images_per_person,
+    )
+
+
+def _shape(data: DataConfig, source: ImageSource) -> Shape:
+    native = source.native_shape()
+    if native is not None:
+        side = data.size
+        return Shape(data.channels or native.channels, side or native.height, side or native.width)
+    if data.size is None or data.channels is None:
+        raise ConfigError(
+            f"data.size and data.channels are needed for {source.name} data, because only its images could tell. "
+            "Add for instance `size = 32` and `channels = 3` under [data]."
+        )
+    return Shape(data.channels, data.size, data.size)
+
+
+def _public(data: DataConfig, named: Named) -> ImageSource | None:
+    if data.public is None:
+        return None
+    return open_source(data.public, named=named, options=data.public_options)
+
+
+def _test(config: Config, named: Named, info: DatasetInfo) -> ImageSource | None:
+    if config.data.test is None or not config.evaluation.enabled:
+        return None
+    declared = None if config.data.test in named else info.class_names
+    return open_source(config.data.test, named=named, class_names=declared)

@@ -1,0 +1,149 @@
+"""What a finished run gives away: built in a staging folder, then put in place in one atomic step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+
+from dpgen import report
+from dpgen.data.datasets import SyntheticDataset
+from dpgen.data.info import Unit
+from dpgen.data.writing import contact_sheet, rows_by_class, write_npz, write_parquet
+from dpgen.events import Composed, DpEvent, Gaussian, PoissonSampled, SelfComposed
+from dpgen.generators.base import Generator, Task
+from dpgen.pipeline.folder import RunFolder
+from dpgen.pipeline.opening import Opened
+from dpgen.pipeline.planning import Prepared
+from dpgen.record import NAME as RECORD
+from dpgen.record import RunRecord, installed_versions
+from dpgen.storage import digest, read, write_atomically
+
+MODEL, REPORT, CARD = "model", "report.html", "README.md"
+EXAMPLES = 10
+"""Images of each class on the sheet of samples."""
+
+FLOATING_POINT = "Gaussian noise is drawn in floating point, whose finite grid the proof does not model: exact arithmetic is assumed."
+DECLARED_RECORDS = "The number of private records is the owner's declaration; it was not compared with the data."
+LARGE_DELTA = "delta is above 1 / (declared records): the guarantee permits exposing single records outright."
+LARGE_EPSILON = "epsilon is above 20: the guarantee is weak."
+NOT_PRIVATE = "NOT PRIVATE: a test double drew the noise, and who knows its seed can take the noise away."
+
+_DISTRIBUTIONS = ("dpgen", "torch", "numpy", "scipy", "randomgen", "prv-accountant", "safetensors")
+
+
+def publish(
+    prepared: Prepared,
+    opened: Opened,
+    synthetic: SyntheticDataset,
+    folder: RunFolder,
+    scores: Mapping[str, Any] | None,
+) -> RunRecord:
+    """Build the release in the staging folder, write the internal report, and put the release in place."""
+    staging = folder.staging
+    write_synthetic(synthetic, staging / "synthetic", prepared.config.run.format)
+    write_model(prepared.generator, prepared.config.method.settings, prepared.task, staging / MODEL)
+    write_atomically(staging / report.SAMPLES, samples_sheet(synthetic))
+    write_atomically(staging / "ledger.jsonl", read(folder.ledger))
+    folder.sweep()
+    record = _record(prepared, opened, _digests(staging))
+    record.write(staging)
+    write_atomically(staging / REPORT, report.html(record, staging).encode())
+    write_atomically(staging / CARD, report.card(record).encode())
+    write_atomically(folder.report, report.html(record, staging, internal=True, scores=scores).encode())
+    folder.complete()
+    return record
+
+
+def write_synthetic(synthetic: SyntheticDataset, folder: Path, form: str) -> Path:
+    """Write the images into `folder` as "parquet", "npz", or "auto": Parquet where pyarrow is installed, else npz."""
+    if form == "auto":
+        form = "parquet" if find_spec("pyarrow") else "npz"
+    path = folder / f"train.{form}"
+    (write_parquet if form == "parquet" else write_npz)(synthetic, path)
+    return path
+
+
+def write_model(generator: Generator, settings: Mapping[str, Any], task: Task, folder: Path) -> None:
+    """The weights as safetensors, and all that is needed to sample from them again as JSON."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
+    write_atomically(folder / "weights.safetensors", safetensors.torch.save(state))
+    facts = {"generator": generator.name, "settings": dict(settings), "task": task_to_json(task)}
+    write_atomically(folder / "config.json", json.dumps(facts, indent=2, ensure_ascii=False).encode())
+
+
+def samples_sheet(synthetic: SyntheticDataset) -> bytes:
+    """A PNG sheet: one named row of images for each class."""
+    names = synthetic.class_names
+    images = rows_by_class(synthetic.images, synthetic.labels, classes=len(names), columns=EXAMPLES)
+    return contact_sheet(images, columns=EXAMPLES, row_names=names)
+
+
+def task_to_json(task: Task) -> dict[str, Any]:
+    """The task as plain JSON data."""
+    public = task.public_info
+    return {
+        "info": task.info.to_json(),
+        "public": None
+        if public is None
+        else {"name": public.name, "shape": list(public.shape), "class_names": list(public.class_names)},
+        "count": task.count,
+    }
+
+
+def _record(prepared: Prepared, opened: Opened, released: Mapping[str, str]) -> RunRecord:
+    info, config = prepared.task.info, prepared.config
+    guarantee = opened.ledger.guarantee(_caveats(prepared, opened))
+    group = None
+    if info.unit is Unit.PERSON:
+        epsilon, delta = guarantee.for_group(info.max_images_per_person)
+        group = {"size": info.max_images_per_person, "epsilon": epsilon, "delta": delta}
+    return RunRecord(
+        name=config.run.name,
+        private=opened.noise.is_private,
+        guarantee=guarantee,
+        group=group,
+        budget=prepared.budget,
+        charges=opened.ledger.charges,
+        plan=prepared.plan,
+        config=config.public(),
+        data=info.to_json(),
+        public_data=None if prepared.public is None else prepared.public.name,
+        generator=prepared.generator.name,
+        cites=prepared.generator.cites,
+        seeds={"run": config.run.seed},
+        versions=installed_versions(*_DISTRIBUTIONS),
+        released=released,
+    )
+
+
+def _caveats(prepared: Prepared, opened: Opened) -> tuple[str, ...]:
+    budget, records = prepared.budget, prepared.task.info.nominal_records
+    stated = {
+        NOT_PRIVATE: not opened.noise.is_private,
+        FLOATING_POINT: _draws_continuous_noise(prepared.plan.event),
+        DECLARED_RECORDS: True,
+        LARGE_DELTA: budget.delta > 1 / records,
+        LARGE_EPSILON: budget.epsilon > 20,
+    }
+    return tuple(text for text, applies in stated.items() if applies)
+
+
+def _draws_continuous_noise(event: DpEvent) -> bool:
+    match event:
+        case Composed(events=events):
+            return any(map(_draws_continuous_noise, events))
+        case SelfComposed(event=inner) | PoissonSampled(event=inner):
+            return _draws_continuous_noise(inner)
+        case _:
+            return isinstance(event, Gaussian)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file but those that are written from the record itself."""
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: digest(path) for name, path in files.items() if name not in (RECORD, REPORT, CARD)}

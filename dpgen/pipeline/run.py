@@ -1,0 +1,161 @@
+"""A whole run, as one straight line: plan, open, fit, sample, evaluate, record."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from dpgen.config import Config
+from dpgen.data.datasets import SyntheticDataset
+from dpgen.data.writing import eight_bit
+from dpgen.evaluation.private_test import TestSplit
+from dpgen.evaluation.protocol import Protocol
+from dpgen.evaluation.recipe import Recipe
+from dpgen.mechanisms.context import Progress, SilentProgress
+from dpgen.noise import NoiseSource
+from dpgen.pipeline.folder import RunFolder
+from dpgen.pipeline.opening import Opened, open_run
+from dpgen.pipeline.planning import Prepared, prepare
+from dpgen.pipeline.release import publish
+from dpgen.plugins.registry import Registry, default_registry
+from dpgen.record import RunRecord
+from dpgen.storage import write_atomically
+
+_log = logging.getLogger("dpgen.pipeline")
+
+
+def run(
+    config: Config,
+    *,
+    registry: Registry | None = None,
+    progress: Progress | None = None,
+    resume: bool = False,
+    noise: NoiseSource | None = None,
+) -> RunRecord:
+    """Turn the private images of `config` into synthetic ones, in the folder `config.run.folder`.
+
+    Privacy: charges exactly the plan, priced before anything is opened and within `[privacy]`. A run that was stopped
+    continues with `resume`: nothing is charged twice, no released answer is drawn again. A finished run is returned
+    as it is. `noise` is for tests: a source that is not private stamps the record "not private".
+    Raises: what `prepare` raises, before anything is opened; `StorageError` for a folder in use; `DataError` for
+    corrupt data, before anything is charged; `ResumeError` for changed settings or data.
+    """
+    known = registry or default_registry()
+    return execute(prepare(config, known), registry=known, progress=progress, resume=resume, noise=noise)
+
+
+def execute(
+    prepared: Prepared,
+    *,
+    registry: Registry,
+    progress: Progress | None = None,
+    resume: bool = False,
+    noise: NoiseSource | None = None,
+) -> RunRecord:
+    """`run`, for a plan that was made and perhaps shown before."""
+    folder = RunFolder(prepared.config.run.folder)
+    folder.check(resume=resume)
+    with folder.locked():
+        folder.check(resume=resume)  # again: another process may have begun in between
+        if folder.finished:
+            folder.forget_key()
+            return RunRecord.read(folder.release)
+        with _logged(folder):
+            record = _run(prepared, folder, progress or SilentProgress(), noise)
+    registry.run_finished(record)
+    return record
+
+
+def _run(prepared: Prepared, folder: RunFolder, progress: Progress, noise: NoiseSource | None) -> RunRecord:
+    if prepared.config.compute.threads is not None:
+        torch.set_num_threads(prepared.config.compute.threads)
+    opened = open_run(prepared, folder, progress=progress, noise=noise)
+    with opened.ledger:
+        _fit(prepared, opened)
+        synthetic = _sample(prepared, opened)
+        scores = _evaluate(prepared, opened, synthetic, folder)
+        record = publish(prepared, opened, synthetic, folder, scores)
+    _log.info("finished")
+    return record
+
+
+def _fit(prepared: Prepared, opened: Opened) -> None:
+    """Fit, or take the fitted state of the process that was stopped after it."""
+    generator, context = prepared.generator, opened.context
+    fitted = context.checkpoints.load("run.fit")
+    if fitted is None:
+        generator.fit(opened.private, opened.public, prepared.plan, context)
+        context.checkpoints.save("run.fit", generator.state_dict())
+    else:
+        state = {name: tensor.to(context.device) for name, tensor in fitted.tensors.items()}
+        generator.load_state_dict(state, prepared.task)
+    _log.info("fitted")
+
+
+def _sample(prepared: Prepared, opened: Opened) -> SyntheticDataset:
+    """The synthetic images in the 8 bits in which they are released; scores are taken on just these."""
+    context = opened.context
+
+    def make() -> dict[str, torch.Tensor]:
+        made = prepared.generator.sample(prepared.task.count, seed=context.seed, progress=context.progress)
+        return {"images": eight_bit(made.images.cpu()), "labels": made.labels.cpu()}
+
+    kept = context.once("run.sample", make)
+    _log.info("sampled")
+    return SyntheticDataset(kept["images"].cpu().float() / 255, kept["labels"].cpu(), prepared.task.info.class_names)
+
+
+def _evaluate(
+    prepared: Prepared, opened: Opened, synthetic: SyntheticDataset, folder: RunFolder
+) -> dict[str, object] | None:
+    """Scores against the private test split, for `internal/` alone; None where the owner gave no such split."""
+    if prepared.test is None:
+        return None
+    if not folder.scores.exists():  # the split is opened once, also when the run was stopped after its scores
+        config, shape = prepared.config, prepared.task.info.shape
+        table = prepared.test.load(shape, on_corrupt=config.data.on_corrupt)
+        protocol = Protocol(
+            TestSplit(table.images, table.labels, table.class_names),
+            opened.public,
+            recipe=_recipe(prepared),
+            seed=config.run.seed,
+            device=opened.context.device,
+            progress=opened.context.progress,
+        )
+        scores = protocol.evaluate(synthetic)
+        write_atomically(folder.scores, json.dumps(scores.to_json(), indent=2, allow_nan=False).encode())
+        _log.info("evaluated")
+    return dict(json.loads(folder.scores.read_bytes()))
+
+
+def _recipe(prepared: Prepared) -> Recipe:
+    wanted = prepared.config.evaluation
+    recipe = Recipe.for_shape(prepared.task.info.shape)
+    return dataclasses.replace(
+        recipe,
+        steps=wanted.steps or recipe.steps,
+        feature_steps=wanted.feature_steps or recipe.feature_steps,
+        candidates=wanted.candidates,
+    )
+
+
+@contextmanager
+def _logged(folder: RunFolder) -> Iterator[None]:
+    """Write what dpgen logs to `internal/run.log`: phases and public facts, never content."""
+    handler = logging.FileHandler(folder.log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("dpgen")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(min(level, logging.INFO) if level else logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        handler.close()
