@@ -24,9 +24,9 @@ class ImageClassifier(nn.Module):
     over all places. Train it on public or synthetic images only: batch norm mixes the records of a batch, so it has
     no per-example gradient and no place in DP-SGD.
 
-    Args: `channels` 1 or 3; `classes` >= 1; `width` channels of the first convolution; `dropout` on the features in
-    training; `generator` of the initial weights, public. Equal generators give equal weights; without one they come
-    from a fixed seed, and torch's global generator is never relied on.
+    Args: `channels` 1 or 3; `classes` >= 1; `width` channels of the first convolution; `generator` of the initial
+    weights, public: equal generators give equal weights, and without one they come from a fixed seed. Nothing here
+    relies on torch's global generator (so there is no dropout, which would).
     """
 
     def __init__(
@@ -35,17 +35,14 @@ class ImageClassifier(nn.Module):
         classes: int,
         width: int = 24,
         *,
-        dropout: float = 0.1,
         generator: torch.Generator | None = None,
     ) -> None:
         validate.count(1, channels=channels, classes=classes, width=width)
-        validate.probability(dropout=dropout)
         super().__init__()
         self.channels, self.classes = channels, classes
         self.stem = _block(channels, width)
         self.middle = nn.Sequential(_block(width, 2 * width), _block(2 * width, 2 * width))
         self.deep = nn.Sequential(_block(2 * width, 4 * width), _block(4 * width, 4 * width))
-        self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(8 * width, classes)
         _initialise(self, generator or torch.Generator().manual_seed(0))
 
@@ -68,13 +65,13 @@ class ImageClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits `[n, classes]` of float images `[n, channels, height, width]` in [0, 1]."""
-        logits: Tensor = self.head(self.dropout(self.features(images)))
+        logits: Tensor = self.head(self.features(images))
         return logits
 
     def to_json(self) -> dict[str, Any]:
         """The arguments that build the same architecture again."""
         width = self.stem[0].out_channels
-        return {"channels": self.channels, "classes": self.classes, "width": width, "dropout": self.dropout.p}
+        return {"channels": self.channels, "classes": self.classes, "width": width}
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:

@@ -1,0 +1,49 @@
+"""Downstream accuracy: how well a classifier that saw only synthetic images knows real ones."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpgen.errors import DataError
+from dpgen.evaluation.base import Evidence, Labels, Metric, Score
+
+
+@final
+class Accuracy(Metric):
+    """Share of the reference images whose predicted label is right, in [0, 1].
+
+    Details: accuracy per class (None for a class without images), their unweighted mean, the standard error over the
+    choice of test images, and the confusion counts (rows true, columns predicted).
+    """
+
+    name: ClassVar[str] = "accuracy"
+
+    def measure(self, evidence: Evidence) -> tuple[Score, ...]:
+        """One score, `accuracy`. Raises: `DataError` when there is no reference image."""
+        confusion = confusion_counts(
+            evidence.reference_labels, evidence.predicted_labels, classes=len(evidence.class_names)
+        )
+        images = int(confusion.sum())
+        if images == 0:
+            raise DataError("accuracy needs at least one reference image; found none. Give a test split with images.")
+        value = float(np.trace(confusion) / images)
+        per_class = [int(row[k]) / int(row.sum()) if row.sum() else None for k, row in enumerate(confusion)]
+        present = [share for share in per_class if share is not None]
+        details = {
+            "per_class": dict(zip(evidence.class_names, per_class, strict=True)),
+            "mean_per_class": sum(present) / len(present),
+            "standard_error": math.sqrt(value * (1 - value) / images),
+            "images": images,
+            "confusion": confusion.tolist(),
+        }
+        return (Score(self.name, value, evidence.classifier, evidence.touched, details),)
+
+
+def confusion_counts(labels: Labels, predicted: Labels, *, classes: int) -> NDArray[np.int64]:
+    """Counts `[classes, classes]`: how many images of the row's class were taken for the column's class."""
+    cells = np.bincount(labels * classes + predicted, minlength=classes * classes)
+    return cells.reshape(classes, classes).astype(np.int64)
