@@ -25,7 +25,7 @@ class Header:
 
     def __str__(self) -> str:
         budget = self.budget
-        return f"epsilon={budget.epsilon:g}, delta={budget.delta:g}, {budget.relation}, accountant {self.accountant!r}"
+        return f"epsilon={budget.epsilon!r}, delta={budget.delta!r}, {budget.relation}, accountant {self.accountant!r}"
 
     def to_json(self) -> Entry:
         """The first line of the file."""

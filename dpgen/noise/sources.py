@@ -73,9 +73,11 @@ class KeyedNoise(NoiseSource, ABC):
         threshold = np.uint64(math.floor(math.ldexp(probability, 53)))
         stream = self._address.stream("poisson", step)
         joined = np.zeros(ids.shape, dtype=np.bool_)
-        for first in range(0, int(ids.max(initial=-1)) + 1, _COINS_AT_ONCE):  # the coin of id i is word i
-            heads = (stream.words(_COINS_AT_ONCE) >> np.uint64(11)) < threshold
-            here = (ids >= first) & (ids < first + _COINS_AT_ONCE)
+        last = int(ids.max(initial=-1))
+        for first in range(0, last + 1, _COINS_AT_ONCE):  # the coin of id i is word i of the stream
+            after = min(first + _COINS_AT_ONCE, last + 1)
+            heads = (stream.words(after - first) >> np.uint64(11)) < threshold
+            here = (ids >= first) & (ids < after)
             joined[here] = heads[ids[here] - first]
         return ids[joined]
 
