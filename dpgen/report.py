@@ -39,7 +39,7 @@ class Finding:
 
 
 def html(record: RunRecord, release: Path, *, internal: bool = False, scores: Mapping[str, Any] | None = None) -> str:
-    """The report on the files in `release`. The `internal` copy says so, and alone may show `scores` (`Scores.to_json`)."""
+    """The report on the files in `release`; the `internal` copy alone may show `scores` (`Scores.to_json`)."""
     assert internal or scores is None, "scores on private images never enter the released report"
     findings = [
         {"title": f.title, "columns": f.columns, "rows": f.rows, "picture": f.picture and _inline(f.picture)}

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from types import TracebackType
 from typing import TextIO, final
 
 from rich.console import Console
@@ -54,9 +53,7 @@ class BarProgress(Progress, AbstractContextManager["BarProgress"]):
         self._bars.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
     @contextmanager
@@ -82,10 +79,8 @@ class LineProgress(Progress, AbstractContextManager["LineProgress"]):
         self._spending, self._stream = Spending(cumulative), stream or sys.stderr
         self._interval, self._clock, self._last = interval, clock, clock()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
+    def __exit__(self, *_: object) -> None:
+        """Nothing to give back."""
 
     @contextmanager
     def track(self, phase: str, total: int) -> Iterator[Advance]:

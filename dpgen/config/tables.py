@@ -1,4 +1,4 @@
-"""The tables of a configuration file, split by what they may change: the guarantee, the data, utility, scores, speed."""
+"""The tables of a configuration file, split by what they may change: guarantee, data, utility, scores, speed."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ class DataConfig(Table):
     channels: Literal[1, 3] | None = None
     unit: Literal["image", "person"] = "image"
     max_images_per_person: int = Field(default=1, ge=1)
-    on_corrupt: Literal["refuse", "blank"] = "refuse"
-    """What a file that cannot be decoded does: refuse the whole set, or stand in as a blank image."""
+    on_corrupt: Literal["refuse", "constant"] = "refuse"
+    """What a file that cannot be decoded does: refuse the whole set, or be replaced by a black image."""
     public_options: dict[str, Any] = Field(default_factory=dict)
     """Settings of the public source, such as `count` and `seed`."""
 

@@ -53,21 +53,21 @@ class RunFolder:
         """
         if resume and not self.internal.is_dir():
             raise ResumeError(
-                f"expected a run to resume in {self.root}; found none, so nothing was charged. Start it without --resume."
+                f"expected a run to resume in {self.root}; found none, so nothing was charged. "
+                "Start it without --resume."
             )
         if resume or not self.root.exists():
             return
         if self.finished or self.begun:
-            state, mend = (
-                ("a finished", "Choose") if self.finished else ("an unfinished", "Continue it with --resume, or choose")
-            )
+            state = "a finished" if self.finished else "an unfinished"
+            mend = "Choose" if self.finished else "Continue it with --resume, or choose"
             raise StorageError(
-                f"expected a new run folder; {self.root} holds {state} run. {mend} another folder "
-                "(run.output or --out)."
+                f"expected a new run folder; {self.root} holds {state} run. {mend} another one (run.output or --out)."
             )
         if any(path != self.internal for path in self.root.iterdir()):
             raise StorageError(
-                f"expected a new or empty run folder; {self.root} holds other files. Choose another (run.output or --out)."
+                f"expected a new or empty run folder; {self.root} holds other files. "
+                "Choose another one (run.output or --out)."
             )
 
     @contextmanager
@@ -107,11 +107,11 @@ class RunFolder:
         Raises: `ResumeError` naming what has changed; the content of nothing private is shown.
         """
         stored = self._stored()
-        changed = [path for path in settings if stored.get(path) != settings[path]]
+        changed = _differences({name: stored.get(name) for name in settings}, settings)
         if changed:
             raise ResumeError(
                 f"expected the settings that the run in {self.root} began with; found changes in "
-                f"{', '.join(_differences(stored, settings))}. Undo them, or start a new run in another folder."
+                f"{', '.join(changed)}. Undo them, or start a new run in another folder."
             )
         try:
             key = read(self._key)
@@ -160,10 +160,9 @@ def _keyed_digest(key: bytes, content: Iterator[memoryview]) -> str:
 
 
 def _differences(before: Any, now: Any, path: str = "") -> list[str]:
-    """The key paths, below those that `now` has, at which the two differ."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = sorted(now.keys() | before.keys()) if path else sorted(now)
-        return [
-            found for key in keys for found in _differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
-        ]
-    return [] if before == now else [path]
+    """The key paths at which two settings differ."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return [] if before == now else [path]
+    below = f"{path}." if path else ""
+    keys = sorted(before.keys() | now.keys())
+    return [found for key in keys for found in _differences(before.get(key), now.get(key), f"{below}{key}")]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from dpgen.budget import Budget
@@ -97,7 +98,7 @@ def _content(table: ImageTable) -> Iterator[memoryview]:
     """All that a record is, byte for byte."""
     yield memoryview(repr((tuple(table.images.shape), table.class_names)).encode())
     for tensor in (table.images, table.labels):
-        yield memoryview(tensor.contiguous().numpy()).cast("B")
+        yield tensor.contiguous().numpy().reshape(-1).view(np.uint8).data
 
 
 def _reserve(prepared: Prepared, folder: RunFolder, *, fresh: bool) -> None:

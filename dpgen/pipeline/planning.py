@@ -1,4 +1,4 @@
-"""Everything that is known of a run before any image is opened: what it will make, what it will charge, and the price."""
+"""All that is known of a run before any image is opened: what it will make, what it will charge, and the price."""
 
 from __future__ import annotations
 
@@ -51,9 +51,7 @@ def prepare(config: Config, registry: Registry) -> Prepared:
     task = Task(info, public_info, config.run.count)
     budget = config.privacy.budget(info.nominal_records)
     plan = generator.plan(task, budget, accountant)
-    with Ledger(
-        accountant, budget
-    ) as rehearsal:  # in memory: an unaffordable plan is refused before any folder is made
+    with Ledger(accountant, budget) as rehearsal:  # in memory: refuses what the budget does not cover
         rehearsal.adopt(plan)
     return Prepared(
         config=config,

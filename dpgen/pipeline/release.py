@@ -27,7 +27,9 @@ MODEL, REPORT, CARD = "model", "report.html", "README.md"
 EXAMPLES = 10
 """Images of each class on the sheet of samples."""
 
-FLOATING_POINT = "Gaussian noise is drawn in floating point, whose finite grid the proof does not model: exact arithmetic is assumed."
+FLOATING_POINT = (
+    "Gaussian noise is drawn in floating point; the proof assumes exact arithmetic and does not model the finite grid."
+)
 DECLARED_RECORDS = "The number of private records is the owner's declaration; it was not compared with the data."
 LARGE_DELTA = "delta is above 1 / (declared records): the guarantee permits exposing single records outright."
 LARGE_EPSILON = "epsilon is above 20: the guarantee is weak."
