@@ -64,10 +64,12 @@ def clipped_gradient_sum(
     examples = _count_examples(inputs, views)
     gradients = _per_example_gradients(module, loss, inputs, examples)
     norms = _norms(list(gradients.values()))
-    kept = norms.isfinite() if mask is None else norms.isfinite() & mask.to(norms.device)
+    finite = norms.isfinite()
+    kept = finite if mask is None else finite & mask.to(norms.device)
     # min(1, C / norm); a norm of 0 gives 1. where(), not a product: 0 * inf would be NaN.
     factors = torch.where(kept, (clip_norm / norms).clamp(max=1.0), 0.0)
-    return ClippedSum({name: _weighted_sum(g, factors, kept) for name, g in gradients.items()}, norms)
+    spoilt = None if bool(finite.all()) else finite  # zeroing costs a pass over all gradients: only where needed
+    return ClippedSum({name: _weighted_sum(g, factors, spoilt) for name, g in gradients.items()}, norms)
 
 
 def _count_examples(inputs: tuple[Tensor, ...], views: int) -> int:
@@ -146,14 +148,29 @@ def _forward(rule: Rule, layer: nn.Module, leaves: Leaves, examples: int, rows: 
 
 def _norms(gradients: list[Tensor]) -> Tensor:
     """L2 norms over all parameters together, `[examples]`, in at least float32."""
-    each = [torch.linalg.vector_norm(g.flatten(1), dim=1, dtype=_wide(g.dtype)) for g in gradients]
+    each = [torch.linalg.vector_norm(_in_memory_order(g).flatten(1), dim=1, dtype=_wide(g.dtype)) for g in gradients]
     norms: Tensor = torch.linalg.vector_norm(torch.stack(each), dim=0)
     return norms
 
 
-def _weighted_sum(gradients: Tensor, factors: Tensor, kept: Tensor) -> Tensor:
-    flat = gradients.flatten(1).to(factors.dtype)
-    return (factors @ torch.where(kept[:, None], flat, 0.0)).view(gradients.shape[1:])
+def _weighted_sum(gradients: Tensor, factors: Tensor, finite: Tensor | None) -> Tensor:
+    """`sum_n factors[n] gradients[n]`; `finite` is None where all are."""
+    ordered = _in_memory_order(gradients)
+    flat = ordered.flatten(1).to(factors.dtype)
+    if finite is not None:
+        flat = torch.where(finite[:, None], flat, 0.0)  # 0 * NaN would be NaN
+    total = (factors @ flat).view(ordered.shape[1:])
+    order = _memory_order(gradients)
+    return total.permute([order.index(axis) for axis in range(1, gradients.ndim)]).contiguous()
+
+
+def _memory_order(gradients: Tensor) -> list[int]:
+    return sorted(range(1, gradients.ndim), key=gradients.stride, reverse=True)
+
+
+def _in_memory_order(gradients: Tensor) -> Tensor:
+    """The same numbers with the parameter's axes as they lie in memory, so that flattening copies nothing."""
+    return gradients.permute(0, *_memory_order(gradients))
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
