@@ -1,0 +1,24 @@
+"""Keeps private values out of the errors of code that is handed private records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dpgen.errors import DataError
+
+
+@contextmanager
+def discreet(what: str) -> Iterator[None]:
+    """Replace an `IndexError` or `ValueError`, whose text may quote a record ("target 12 is out of bounds").
+
+    Raises: `DataError` that names only `what`, the code that failed.
+    """
+    try:
+        yield
+    except (IndexError, ValueError) as error:
+        raise DataError(
+            f"`{what}` must accept every record of the declared shape and classes; it failed with {type(error).__name__} "
+            "(its text is withheld, it may quote a record). Check the labels against the declared classes, and "
+            f"try `{what}` on made-up records."
+        ) from None
