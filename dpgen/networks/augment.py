@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,7 +40,7 @@ class Augmentation:
     blur: float = 0.0
     """Up to this share of a 3 x 3 binomial blur, at most 1."""
     contrast: float = 0.0
-    """Contrast around mid-grey times 1 - u, u uniform in [0, contrast], at most 1: lifts black and dims white."""
+    """Contrast around mid-grey, times or over at most 1 + contrast, clamped: paler images, and some with no faint greys."""
     brightness: float = 0.0
     """Grey values added to the whole image; uniform in +-brightness, in units of the [0, 1] range."""
     noise: float = 0.0
@@ -50,14 +51,14 @@ class Augmentation:
     def __post_init__(self) -> None:
         strengths = {name: value for name, value in dataclasses.asdict(self).items() if name != "padding"}
         validate.not_negative(**strengths)
-        validate.probability(scale=self.scale, blur=self.blur, contrast=self.contrast, thickness=self.thickness)
+        validate.probability(scale=self.scale, blur=self.blur, thickness=self.thickness)
         if self.padding not in ("zeros", "border", "reflection"):
             raise InvalidValue(f"padding must be 'zeros', 'border' or 'reflection'; found {self.padding!r}.")
 
     def times(self, factor: float) -> Augmentation:
         """Every strength times `factor` (> 0); those that are shares stop at 1."""
         validate.positive(factor=factor)
-        shares = {"scale", "blur", "contrast", "thickness"}
+        shares = {"scale", "blur", "thickness"}
         changed = {
             field.name: min(1.0, factor * getattr(self, field.name)) if field.name in shares
             else factor * getattr(self, field.name)
@@ -103,7 +104,8 @@ class Augmentation:
             share = self.blur * draw.uniform()[:, None, None, None]
             images = images + share * (_binomial_blur(images) - images)
         if self.contrast:
-            images = 0.5 + (images - 0.5) * (1 - self.contrast * draw.uniform()[:, None, None, None])
+            factor = (draw.symmetric(1.0) * math.log1p(self.contrast)).exp()
+            images = (0.5 + (images - 0.5) * factor[:, None, None, None]).clamp(0, 1)
         if self.brightness:
             images = images + draw.symmetric(self.brightness)[:, None, None, None]
         if self.noise:

@@ -24,12 +24,12 @@ class Accuracy(Metric):
 
     def measure(self, evidence: Evidence) -> tuple[Score, ...]:
         """One score, `accuracy`. Raises: `DataError` when there is no reference image."""
+        images = len(evidence.reference_labels)
+        if images == 0:
+            raise DataError("accuracy needs at least one reference image; found none. Give a test split with images.")
         confusion = confusion_counts(
             evidence.reference_labels, evidence.predicted_labels, classes=len(evidence.class_names)
         )
-        images = int(confusion.sum())
-        if images == 0:
-            raise DataError("accuracy needs at least one reference image; found none. Give a test split with images.")
         value = float(np.trace(confusion) / images)
         per_class = [int(row[k]) / int(row.sum()) if row.sum() else None for k, row in enumerate(confusion)]
         present = [share for share in per_class if share is not None]
