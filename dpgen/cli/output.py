@@ -39,6 +39,11 @@ class Output:
         if not self._quiet:
             self._errors.print(text, highlight=False, markup=False)
 
+    def note_table(self, table: RenderableType) -> None:
+        """Like `note`, for a table."""
+        if not self._quiet:
+            self._errors.print(table, highlight=False)
+
     def progress(self, cumulative: Mapping[str, float]) -> AbstractContextManager[Progress]:
         """Bars on a terminal, lines elsewhere, nothing under `--quiet`; `cumulative` epsilon by charge."""
         from dpgen.cli.progress import BarProgress, LineProgress

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dpgen.accountants.base import Accountant
+from dpgen.accountants.pricing import PricedCharge, price
 from dpgen.budget import Budget, Plan
 from dpgen.config import Config, DataConfig, validated
 from dpgen.data.info import DatasetInfo, Shape, Unit
@@ -29,9 +31,32 @@ class Prepared:
     budget: Budget
     task: Task
     plan: Plan
+    prices: tuple[PricedCharge, ...]
     private: ImageSource
     public: ImageSource | None
     test: ImageSource | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan and its price as plain JSON data."""
+        return {
+            "budget": {
+                "epsilon": self.budget.epsilon,
+                "delta": self.budget.delta,
+                "relation": str(self.budget.relation),
+            },
+            "accountant": self.accountant.name,
+            "charges": [
+                {
+                    "label": line.label,
+                    "event": line.event.to_json(),
+                    "noise_multiplier": line.noise_multiplier,
+                    "epsilon": line.own_epsilon,
+                    "cumulative_epsilon": line.cumulative_epsilon,
+                }
+                for line in self.prices
+            ],
+            "notes": list(self.plan.notes),
+        }
 
 
 def prepare(config: Config, registry: Registry) -> Prepared:
@@ -60,6 +85,7 @@ def prepare(config: Config, registry: Registry) -> Prepared:
         budget=budget,
         task=task,
         plan=plan,
+        prices=price(plan, accountant, budget),
         private=private,
         public=public,
         test=_test(config, named, info),

@@ -23,7 +23,8 @@ from dpgen.record import NAME as RECORD
 from dpgen.record import RunRecord, installed_versions
 from dpgen.storage import digest, read, write_atomically
 
-MODEL, REPORT, CARD = "model", "report.html", "README.md"
+REPORT, CARD = "report.html", "README.md"
+MODEL, WEIGHTS, CONFIG = "model", "weights.safetensors", "config.json"
 EXAMPLES = 10
 """Images of each class on the sheet of samples."""
 
@@ -73,9 +74,9 @@ def write_synthetic(synthetic: SyntheticDataset, folder: Path, form: str) -> Pat
 def write_model(generator: Generator, settings: Mapping[str, Any], task: Task, folder: Path) -> None:
     """The weights as safetensors, and all that is needed to sample from them again as JSON."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
-    write_atomically(folder / "weights.safetensors", safetensors.torch.save(state))
+    write_atomically(folder / WEIGHTS, safetensors.torch.save(state))
     facts = {"generator": generator.name, "settings": dict(settings), "task": task_to_json(task)}
-    write_atomically(folder / "config.json", json.dumps(facts, indent=2, ensure_ascii=False).encode())
+    write_atomically(folder / CONFIG, json.dumps(facts, indent=2, ensure_ascii=False).encode())
 
 
 def samples_sheet(synthetic: SyntheticDataset) -> bytes:

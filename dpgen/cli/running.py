@@ -1,0 +1,72 @@
+"""Run a configuration with its progress shown, then show what came of it: shared by `run` and `demo`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dpgen.cli.output import Output
+from dpgen.cli.tables import facts_table, finding_table, plan_table
+from dpgen.config import Config
+from dpgen.pipeline import Prepared, execute, prepare
+from dpgen.pipeline.folder import RunFolder
+from dpgen.plugins.registry import default_registry
+from dpgen.record import RunRecord
+from dpgen.report import SAMPLES, read_findings
+
+
+def run_and_show(config: Config, output: Output, *, resume: bool) -> None:
+    """Plan, say the price, run, and print the guarantee, the scores and where everything lies."""
+    registry, folder = default_registry(), RunFolder(config.run.folder)
+    prepared = prepare(config, registry)
+    if folder.finished and resume:
+        output.note(f"The run in {folder.root} is finished; nothing is left to do.")
+    else:
+        output.note_table(plan_table(prepared))
+    with output.progress(cumulative(prepared)) as progress:
+        record = execute(prepared, registry=registry, progress=progress, resume=resume)
+    scores = _scores(folder)
+    facts = _facts(record, folder, scores)
+    findings = [finding for finding in read_findings(folder.release) if finding.rows]
+    data = {"record": record.to_json(), "folder": str(folder.root), "scores_not_released": scores}
+    output.result(data, *map(finding_table, findings), facts_table(facts))
+
+
+def cumulative(prepared: Prepared) -> dict[str, float]:
+    """The epsilon up to and with each charge, by label."""
+    return {line.label: line.cumulative_epsilon for line in prepared.prices}
+
+
+def _facts(record: RunRecord, folder: RunFolder, scores: list[dict[str, Any]]) -> dict[str, object]:
+    guarantee = record.guarantee
+    facts: dict[str, object] = {
+        "guarantee": f"epsilon={guarantee.epsilon_upper:.4g}, delta={guarantee.delta:.3g}, {guarantee.relation}, "
+        f"{guarantee.accountant} ({guarantee.kind})"
+    }
+    if not record.private:
+        facts["NOT PRIVATE"] = "a test double drew the noise"
+    if record.group is not None:
+        group = record.group
+        facts[f"for {group['size']} images of one person"] = (
+            f"epsilon={group['epsilon']:.4g}, delta={group['delta']:.3g}"
+        )
+    facts |= {f"{score['name']} {_mark(score)}".strip(): _value(score["value"]) for score in scores}
+    return facts | {
+        "picture": folder.release / SAMPLES,
+        "release (may be given away)": folder.release,
+        "report with scores (keep it)": folder.report,
+    }
+
+
+def _mark(score: dict[str, Any]) -> str:
+    return f"({score['note']})" if score["note"] else ""
+
+
+def _value(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _scores(folder: RunFolder) -> list[dict[str, Any]]:
+    path: Path = folder.scores
+    return list(json.loads(path.read_bytes())["scores"]) if path.exists() else []

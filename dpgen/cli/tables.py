@@ -1,0 +1,72 @@
+"""Results as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from dpgen.pipeline import Prepared
+    from dpgen.plugins.status import PluginStatus
+    from dpgen.report import Finding
+
+
+def plan_table(prepared: Prepared) -> RenderableType:
+    """One line a charge: noise, event, its own epsilon, and the epsilon up to and with it."""
+    table = _table("charge", "noise multiplier", "own epsilon", "cumulative epsilon", "event")
+    for line in prepared.prices:
+        noise = "" if line.noise_multiplier is None else f"{line.noise_multiplier:.4f}"
+        table.add_row(
+            line.label, noise, f"{line.own_epsilon:.4g}", f"{line.cumulative_epsilon:.4g}", Text(str(line.event))
+        )
+    budget = prepared.budget
+    summary = (
+        f"budget epsilon={budget.epsilon:.4g} at delta={budget.delta:.3g}, {budget.relation}, "
+        f"accountant {prepared.accountant.name}. No data was opened."
+    )
+    return Group(table, *(Text(f"- {note}") for note in prepared.plan.notes), Text(summary))
+
+
+def facts_table(facts: Mapping[str, object]) -> RenderableType:
+    """Names and values, one a line."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in facts.items():
+        table.add_row(Text(name.replace("_", " "), style="bold"), Text(_text(value)))
+    return table
+
+
+def plugins_table(statuses: Sequence[PluginStatus]) -> RenderableType:
+    """One line a plugin; what is broken is said in full below."""
+    table = _table("plugin", "version", "source", "brings", "hooks", "state")
+    for status in statuses:
+        brings = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in status.registered.items())
+        hooks = ", ".join(hook.removeprefix("dpgen_") for hook in status.hooks)
+        state = "ok" if status.ok else "broken"
+        table.add_row(
+            *map(Text, (status.name, status.version, status.distribution or status.source, brings, hooks, state))
+        )
+    return Group(table, *(Text(f"{status.name}: {status.state}") for status in statuses if not status.ok))
+
+
+def finding_table(finding: Finding) -> RenderableType:
+    """What a generator published, as a table under its title."""
+    table = _table(*finding.columns)
+    for row in finding.rows:
+        table.add_row(*map(Text, row))
+    table.title, table.title_justify = finding.title, "left"
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _text(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

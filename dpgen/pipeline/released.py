@@ -1,0 +1,59 @@
+"""A released model, ready to sample: from `release/model` alone, so free of privacy cost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+
+from dpgen import report
+from dpgen.config import validated
+from dpgen.data.datasets import SyntheticDataset
+from dpgen.data.info import DatasetInfo, Shape
+from dpgen.errors import StorageError
+from dpgen.generators.base import Generator, PublicInfo, Task
+from dpgen.pipeline.release import CONFIG, MODEL, WEIGHTS, samples_sheet, write_synthetic
+from dpgen.plugins.registry import Registry
+from dpgen.storage import write_atomically
+
+
+def load_released(run: Path, registry: Registry) -> tuple[Generator, Task]:
+    """The fitted generator of a run folder or of its release folder, and the task it was fitted for.
+
+    Raises: `StorageError` when there is no model or it is damaged; `UnknownName` when its plugin is not installed.
+    """
+    release = run / "release" if (run / "release").is_dir() else run
+    try:
+        facts = json.loads((release / MODEL / CONFIG).read_text(encoding="utf-8"))
+        state = safetensors.torch.load_file(release / MODEL / WEIGHTS)
+        task = task_from_json(facts["task"])
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise StorageError(
+            f"expected a released model in {release / MODEL}; it cannot be read ({type(error).__name__}). "
+            "Give the folder of a finished run."
+        ) from error
+    kind = registry.generator(facts["generator"])
+    generator = kind(validated(kind.Config, facts["settings"], name="the released model", under=("settings",)))
+    generator.load_state_dict(state, task)
+    return generator, task
+
+
+def task_from_json(data: dict[str, Any]) -> Task:
+    """The task that `task_to_json` wrote."""
+    public = data["public"]
+    public_info = None
+    if public is not None:
+        public_info = PublicInfo(public["name"], Shape(*public["shape"]), tuple(public["class_names"]))
+    return Task(DatasetInfo.from_json(data["info"]), public_info, data["count"])
+
+
+def write_samples(made: SyntheticDataset, folder: Path, form: str) -> tuple[Path, Path]:
+    """Write the images and a sheet of them into `folder`, which must be new or empty; their two paths."""
+    if folder.exists() and any(folder.iterdir()):
+        raise StorageError(f"expected a new or empty folder; {folder} holds files. Choose another one with --out.")
+    images, sheet = write_synthetic(made, folder, form), folder / report.SAMPLES
+    write_atomically(sheet, samples_sheet(made))
+    return images, sheet
