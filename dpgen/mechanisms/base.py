@@ -55,7 +55,9 @@ class Mechanism(ABC, Generic[R]):
         """How far (L2 norm) the noiseless value can move between neighbours under `relation`."""
 
     @abstractmethod
-    def _measure(self, records: Records, *, noise: NoiseSource, relation: NeighboringRelation, context: RunContext) -> R:
+    def _measure(
+        self, records: Records, *, noise: NoiseSource, relation: NeighboringRelation, context: RunContext
+    ) -> R:
         """Read the records, add noise from `noise`, return the release. Called only by `PrivateDataset.release`.
 
         `noise` is already addressed by the charge's label, so equal settings under two labels never share a draw.

@@ -77,5 +77,3 @@ def public_generator(seed: int, purpose: str) -> torch.Generator:
     """A CPU generator for public randomness, keyed by `seed` and what it is for; never for anything secret."""
     digest = hashlib.sha256(f"dpgen public {seed} {purpose}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dpgen.errors import DataError
+from dpgen.errors import DataError, DpgenError
 
 
 @contextmanager
@@ -16,9 +16,11 @@ def discreet(what: str) -> Iterator[None]:
     """
     try:
         yield
+    except DpgenError:  # carries no record by the rule of dpgen.errors
+        raise
     except (IndexError, ValueError) as error:
         raise DataError(
-            f"`{what}` must accept every record of the declared shape and classes; it failed with {type(error).__name__} "
-            "(its text is withheld, it may quote a record). Check the labels against the declared classes, and "
+            f"`{what}` must accept every record of the declared shape and classes; found {type(error).__name__}, "
+            "its text withheld because it may quote a record. Check the labels against the declared classes, and "
             f"try `{what}` on made-up records."
         ) from None

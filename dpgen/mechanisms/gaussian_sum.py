@@ -19,7 +19,7 @@ from dpgen.mechanisms.discreet import discreet
 from dpgen.noise import NoiseSource
 
 Vectors = Callable[[Tensor, Tensor], Tensor]
-"""(images `[n, channels, height, width]`, labels `[n]`, on the CPU) -> `[n, dimension]`, each row from its record alone."""
+"""(images `[n, channels, height, width]`, labels `[n]`, on the CPU) -> `[n, dimension]`, each from its record."""
 
 
 @final

@@ -38,7 +38,7 @@ class NoisyHistogram(Mechanism[Tensor]):
     the L2 sensitivity is sqrt(touched), and the noise is the same under both relations.
     Returns: int64 `[cells]` on the CPU, may be negative; safe to publish once charged.
     Raises: `InvalidValue` on construction; `DataError` when `vote` returns another shape or dtype.
-    Source: Canonne, Kamath, Steinke 2020 (arXiv 2004.00010), theorem 4 and 15.
+    Source: Canonne, Kamath, Steinke 2020 (arXiv 2004.00010).
     """
 
     name: ClassVar[str] = "noisy_histogram"

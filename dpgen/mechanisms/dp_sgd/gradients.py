@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +16,8 @@ from dpgen.errors import DataError, PrivacyError, SensitivityError
 from dpgen.mechanisms.dp_sgd.checks import check_module
 from dpgen.mechanisms.dp_sgd.layers import Leaves, Rule, rule_for
 
-
-class RowLoss(Protocol):
-    """One loss per row: `loss(module, *inputs) -> [rows]`, each from its own row alone."""
-
-    def __call__(self, module: nn.Module, /, *inputs: Tensor) -> Tensor:
-        """The losses `[rows]`."""
+RowLoss: TypeAlias = Callable[..., Tensor]
+"""`loss(module, *inputs) -> [rows]`: one loss per row, each from its own row alone."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ def clipped_gradient_sum(
     Raises: as `check_module`, and where the module uses a weight outside its layer, moves the rows off the first
     axis, or updates a buffer. `DataError` for misshapen inputs.
     Source: Abadi et al. 2016 (arXiv 1607.00133), algorithm 1; averaging views before the clip: De et al. 2022
-    (arXiv 2204.13650), section 3.1.
+    (arXiv 2204.13650).
     """
     validate.count(1, views=views)
     validate.positive(clip_norm=clip_norm)

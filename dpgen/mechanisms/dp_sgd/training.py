@@ -76,7 +76,7 @@ class DpSgd(Mechanism[TrainedModule]):
 
     Raises: `InvalidValue`, `PrivacyError`, `SensitivityError` on construction for settings or modules as in
     `check_module`; while measuring, `ResumeError` for another release's checkpoint.
-    Source: Abadi et al. 2016 (arXiv 1607.00133), algorithm 1; views: De et al. 2022 (arXiv 2204.13650), section 3.1.
+    Source: Abadi et al. 2016 (arXiv 1607.00133), algorithm 1; views: De et al. 2022 (arXiv 2204.13650).
     """
 
     name: ClassVar[str] = "dp_sgd"

@@ -1,0 +1,1 @@
+"""The shipped test kit: record and replay for everything that claims a sensitivity."""
