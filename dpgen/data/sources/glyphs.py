@@ -32,7 +32,7 @@ _SHEAR = 0.35
 _SHIFT = 0.03
 _ELASTIC, _ELASTIC_GRID = 0.02, 4  # standard deviation of a smooth field given on a coarse grid
 _THINNER = 0.6  # of half the thinnest stroke, so that no hairline breaks
-_BOLDER, _GAP_FILLED = 0.06, 0.6  # at most so much, and at most so much of half the narrowest gap
+_BOLDER, _GAP_FILLED = 0.06, 0.5  # at most so much, and at most so much of half the narrowest gap
 _SOFTER = 0.5  # pixels: what jitter may add to half the grey edge of a stroke
 _LEGIBLE = 0.5  # pixels: a thinner half stroke would be no more than grey, so the whole outline moves outwards
 

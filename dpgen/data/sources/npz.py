@@ -103,7 +103,8 @@ class NpzSource(ImageSource):
 
     @contextmanager
     def _archive(self) -> Iterator[Any]:
-        with self._readable(), np.load(self._path, allow_pickle=False) as archive:
+        # NumPy leaves a file that it opened itself, and then cannot read, open.
+        with self._readable(), self._path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             yield archive
 
     @contextmanager
