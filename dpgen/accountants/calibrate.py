@@ -36,16 +36,20 @@ def calibrate(
     value below value / (1 + tolerance) was over it.
 
     Privacy: none spent; everything here is computed from public settings.
+
     Args:
         accountant: whose `upper` bound must meet the budget.
         budget: epsilon, delta and relation.
         event_from_value: the whole event to be paid from `budget`, given the value.
-        lower, upper: the bracket, 0 < lower < upper.
+        lower: start of the bracket, > 0.
+        upper: end of the bracket, > lower.
         tolerance: relative, in (0, 1).
         search_only: allow an accountant of kind "approximation", compared by its estimate. Such a value is for
             looking around; it proves nothing.
+
     Raises: `CalibrationError` when even `upper` is over the budget, or the accountant proves nothing;
         `UnsupportedEvent` from the accountant; `InvalidValue` for a bracket or tolerance out of range.
+
     Example:
         >>> from dpgen.accountants import GdpAccountant
         >>> from dpgen.budget import ADD_OR_REMOVE_ONE
@@ -79,11 +83,11 @@ def _start(search: _Search) -> None:
     except CalibrationError:
         return search.require_feasible()
     value = cheap.run()
-    if search.test(value):
-        steeper = cheap.price(value * 1.05)
-        search.slope = math.log(steeper / cheap.price(value)) / math.log(1.05) if steeper > 0 else None
-        return None
-    return search.require_feasible()
+    if not search.test(value) <= search.budget.epsilon:
+        return search.require_feasible()
+    here, further = cheap.price(value), cheap.price(value * 1.05)
+    search.slope = math.log(further / here) / math.log(1.05) if further > 0 else None
+    return None
 
 
 @final
@@ -95,7 +99,7 @@ class _Search:
     budget: Budget
     event_from_value: EventFromValue
     low: float  # over the budget, or not tested yet
-    high: float  # meets the budget once `require_feasible` or a successful `test` has run
+    high: float  # meets the budget once `require_feasible` has passed or a `test` has met it
     tolerance: float
     slope: float | None = None  # d log epsilon / d log value, a guess
     tested: list[tuple[float, float]] = field(default_factory=list)  # (value, epsilon) with finite epsilon > 0
@@ -111,25 +115,24 @@ class _Search:
 
     def require_feasible(self) -> None:
         """Raises `CalibrationError` when even the largest value is over the budget."""
-        if not self.test(self.high):
-            price = self.price(self.high)
+        price = self.test(self.high)
+        if not price <= self.budget.epsilon:
             raise CalibrationError(
                 f"expected a value of at most {self.high:g} that meets epsilon={self.budget.epsilon:g} at "
                 f"delta={self.budget.delta:g}; found epsilon={price:.4g} there by {self.accountant.name!r}. Raise the "
                 "budget, take fewer steps or a smaller sampling probability, pay less for the rest, or raise `upper`."
             )
 
-    def test(self, value: float) -> bool:
-        """Price `value`, move the end of the bracket that it belongs to, and say whether it meets the budget."""
+    def test(self, value: float) -> float:
+        """The epsilon of `value`, after moving the end of the bracket that `value` belongs to."""
         epsilon = self.price(value)
         if 0 < epsilon < math.inf:
             self.tested.append((value, epsilon))
-        meets = epsilon <= self.budget.epsilon
-        if meets:
+        if epsilon <= self.budget.epsilon:
             self.high = min(self.high, value)
         else:
             self.low = max(self.low, value)
-        return meets
+        return epsilon
 
     def price(self, value: float) -> float:
         event, budget = self.event_from_value(value), self.budget

@@ -116,7 +116,7 @@ def _clt_squared_mu(leaf: DpEvent, relation: NeighboringRelation) -> float | Non
 
 
 def gaussian_delta(mu: float, epsilon: float) -> Bound:
-    """delta of a Gaussian with `mu` standard deviations between neighbours; `mu` may be 0 or infinite."""
+    """The delta of a Gaussian with `mu` standard deviations between neighbours; `mu` may be 0 or infinite."""
     if mu == 0 or math.isinf(mu):
         exact = 0.0 if mu == 0 else 1.0
         return Bound(exact, exact, exact, "bound")
@@ -125,12 +125,12 @@ def gaussian_delta(mu: float, epsilon: float) -> Bound:
 
 
 def gaussian_epsilon(mu: float, delta: float) -> Bound:
-    """epsilon of a Gaussian with `mu` standard deviations between neighbours; `mu` may be 0 or infinite."""
+    """The epsilon of a Gaussian with `mu` standard deviations between neighbours; `mu` may be 0 or infinite."""
     if mu == 0 or math.isinf(mu):
         exact = 0.0 if mu == 0 else math.inf
         return Bound(exact, exact, exact, "bound")
     # Chernoff: P(loss > epsilon) <= delta at this epsilon, so the root lies below it
-    highest = mu * mu / 2 + mu * math.sqrt(-2 * math.log(delta)) + 1e-12
+    highest = (mu * mu / 2 + mu * math.sqrt(-2 * math.log(delta))) * (1 + 1e-12)
     lower, _ = _crossing(lambda epsilon: _delta(mu, epsilon)[0] - _delta(mu, epsilon)[1], delta, highest)
     _, upper = _crossing(lambda epsilon: sum(_delta(mu, epsilon)), delta, highest)
     return Bound(lower, (lower + upper) / 2, upper, "bound")

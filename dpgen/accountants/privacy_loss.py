@@ -122,7 +122,8 @@ class DiscreteGaussianLoss(PrivacyLoss):
         """See `PrivacyLoss.masses`."""
         cell = np.searchsorted(edges, self.loss, side="left") - 1
         inside = (cell >= 0) & (cell < len(edges) - 1)
-        return np.bincount(cell[inside], weights=self.mass[inside], minlength=len(edges) - 1)
+        counts = np.bincount(cell[inside], weights=self.mass[inside], minlength=len(edges) - 1)
+        return np.asarray(counts, dtype=np.float64)
 
     def partial_mean(self, low: float, high: float) -> float:
         """See `PrivacyLoss.partial_mean`."""
@@ -136,4 +137,4 @@ def _normal_masses(edges: Floats) -> Floats:
 
     left, right = edges[:-1], edges[1:]
     lower, upper = ndtr(edges), ndtr(-edges)
-    return np.where(left + right > 0, upper[:-1] - upper[1:], lower[1:] - lower[:-1])
+    return np.asarray(np.where(left + right > 0, upper[:-1] - upper[1:], lower[1:] - lower[:-1]), dtype=np.float64)

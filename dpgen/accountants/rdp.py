@@ -16,7 +16,7 @@ from dpgen.accountants.flatten import Leaves, flatten, gaussian_mu, refusal, req
 from dpgen.accountants.sampled_gaussian import sampled_gaussian_rdp
 from dpgen.budget import BoundKind, NeighboringRelation
 from dpgen.errors import InvalidValue
-from dpgen.events import DiscreteGaussian, DpEvent, Gaussian, PoissonSampled
+from dpgen.events import DiscreteGaussian, DpEvent, Gaussian, NonPrivate, PoissonSampled
 
 Floats = NDArray[np.float64]
 
@@ -77,33 +77,35 @@ class RdpAccountant(Accountant):
         """See `Accountant.epsilon`; `upper` is what enforces."""
         validate.open_unit(delta=delta)
         upper = epsilon_from_rdp(np.asarray(self.orders), self.rdp(event, relation=relation), delta)
-        return Bound(lower=0.0, estimate=upper, upper=upper, kind=self.kind)
+        lower = math.inf if NonPrivate() in flatten(event) else 0.0
+        return Bound(lower=lower, estimate=upper, upper=upper, kind=self.kind)
 
     def delta(self, event: DpEvent, *, epsilon: float, relation: NeighboringRelation) -> Bound:
         """See `Accountant.delta`; `upper` is what enforces."""
         validate.not_negative(epsilon=epsilon)
         upper = delta_from_rdp(np.asarray(self.orders), self.rdp(event, relation=relation), epsilon)
-        return Bound(lower=0.0, estimate=upper, upper=upper, kind=self.kind)
+        lower = 1.0 if NonPrivate() in flatten(event) else 0.0
+        return Bound(lower=lower, estimate=upper, upper=upper, kind=self.kind)
 
     def _curve(self, leaves: Leaves, relation: NeighboringRelation) -> Floats:
-        orders = np.asarray(self.orders)
-        total = np.zeros_like(orders)
+        total = np.zeros(len(self.orders))
         for leaf, count in leaves.items():
-            total += count * _rdp_of_leaf(leaf, orders, relation)
+            total += count * _rdp_of_leaf(leaf, self.orders, relation)
         return total
 
 
-def _rdp_of_leaf(leaf: DpEvent, orders: Floats, relation: NeighboringRelation) -> Floats:
+def _rdp_of_leaf(leaf: DpEvent, all_orders: tuple[float, ...], relation: NeighboringRelation) -> Floats:
+    orders = np.asarray(all_orders)
     with np.errstate(over="ignore"):
         match leaf:
             case Gaussian():
                 # order * mu^2 / 2: Mironov 2017, corollary 3
                 return orders * np.float64(gaussian_mu(leaf, relation)) ** 2 / 2
             case DiscreteGaussian(scale=scale, touched=touched):
-                # touched * order / (2 scale^2): Canonne, Kamath, Steinke 2020, proposition 5 and its theorem 14
+                # touched * order / (2 scale^2): Canonne, Kamath, Steinke 2020, proposition 5; cells are independent
                 return touched * orders / np.float64(scale) ** 2 / 2
             case PoissonSampled(probability=probability, event=Gaussian(noise_multiplier=noise_multiplier)):
-                return sampled_gaussian_rdp(probability, noise_multiplier, orders)
+                return sampled_gaussian_rdp(probability, noise_multiplier, all_orders)
     return np.full_like(orders, np.inf)  # NonPrivate, sampled or not
 
 
@@ -126,5 +128,5 @@ def delta_from_rdp(orders: Floats, rdp: Floats, epsilon: float) -> float:
 
 
 def _total_variation(rdp: Floats) -> float:
-    """sqrt(1 - exp(-KL)), Bretagnolle and Huber 1979, with KL at most the RDP of any order; bounds delta at epsilon 0."""
+    """A bound on delta at epsilon 0: sqrt(1 - exp(-KL)) (Bretagnolle, Huber 1979), and KL is at most any order's RDP."""
     return math.sqrt(-math.expm1(-float(rdp.min())))

@@ -20,12 +20,14 @@ _ALWAYS_EVALUATED = 64  # orders up to here are evaluated at any price
 _HOPELESS = 1e3  # a larger order whose RDP surely exceeds this cannot be the best one: infinity is a sound answer
 
 
-def sampled_gaussian_rdp(probability: float, noise_multiplier: float, orders: Floats) -> Floats:
-    """Upper bound on the RDP of each of the `orders` (all > 1) for 0 < probability < 1 and noise_multiplier > 0.
+@lru_cache(maxsize=1024)
+def sampled_gaussian_rdp(probability: float, noise_multiplier: float, all_orders: tuple[float, ...]) -> Floats:
+    """Upper bound on the RDP at each of the orders (all > 1) for 0 < probability < 1 and noise_multiplier > 0.
 
     Exact up to rounding at integer orders, up to a truncation that is added on at fractional ones; infinity where
-    an order cannot be evaluated. Shape: that of `orders`.
+    an order cannot be evaluated. Shape `[orders]`, read-only.
     """
+    orders = np.asarray(all_orders, dtype=np.float64)
     floors, ceilings = np.floor(orders), np.ceil(orders)
     integers = np.unique(np.concatenate([floors, ceilings]))
     moments = np.array([_log_moment_of_integer(probability, noise_multiplier, int(order)) for order in integers])
@@ -39,11 +41,13 @@ def sampled_gaussian_rdp(probability: float, noise_multiplier: float, orders: Fl
     if fractional.any():
         series = _log_moments_by_series(probability, noise_multiplier, tuple(orders[fractional]))
         chord[fractional] = np.fmin(chord[fractional], series)
-    return np.asarray(chord / (orders - 1), dtype=np.float64)
+    rdp = np.asarray(chord / (orders - 1), dtype=np.float64)
+    rdp.setflags(write=False)
+    return rdp
 
 
 def _log_moment_of_integer(q: float, s: float, order: int) -> float:
-    """log A(order) by the binomial sum, all of whose terms are positive.
+    """The logarithm of A(order) by the binomial sum, all of whose terms are positive.
 
     A - 1 = sum_{k=2}^{order} C(order, k) q^k (1 - q)^(order - k) (exp((k^2 - k) / (2 s^2)) - 1): the sum for A minus
     the binomial theorem for 1, so that A - 1 keeps its relative precision for tiny q.
@@ -91,7 +95,7 @@ def _log_moments_by_series(q: float, s: float, orders: tuple[float, ...]) -> Flo
 
 @lru_cache(maxsize=8)
 def _binomials(orders: tuple[float, ...]) -> tuple[Floats, Floats]:
-    """log |C(order, i)| and its sign for i = 0 .. _SERIES_TERMS - 1; shape [orders, terms]."""
+    """Logarithm of |C(order, i)| and its sign for i = 0 .. _SERIES_TERMS - 1; shape [orders, terms]."""
     from scipy.special import gammaln, gammasgn
 
     order = np.asarray(orders)[:, None]
@@ -108,7 +112,7 @@ def _log_factorial_table(size: int) -> Floats:
 
 
 def _log_factorials(order: int) -> Floats:
-    """log n! for n = 0 .. at least `order`, from a table that grows by doubling."""
+    """Logarithms of n! for n = 0 .. at least `order`, from a table that grows by doubling."""
     return _log_factorial_table(1 << max(16, order.bit_length()))
 
 
