@@ -40,7 +40,7 @@ class Augmentation:
     blur: float = 0.0
     """Up to this share of a 3 x 3 binomial blur, at most 1."""
     contrast: float = 0.0
-    """Contrast around mid-grey, times or over at most 1 + contrast, clamped: paler images, and some with no faint greys."""
+    """Contrast around mid-grey, times or over at most 1 + contrast, clamped: paler images, or no faint greys."""
     brightness: float = 0.0
     """Grey values added to the whole image; uniform in +-brightness, in units of the [0, 1] range."""
     noise: float = 0.0
@@ -122,7 +122,10 @@ GENTLE = Augmentation(
 WILD = Augmentation(
     rotation=0.33, shear=0.5, scale=0.18, shift=0.06, elastic=0.03, thickness=0.8, blur=0.5, contrast=0.1, noise=0.05
 )
-"""For a classifier of public shapes that must know them in other hands: handwriting, worn print."""
+"""For a classifier of public shapes that must know them in other hands: handwriting, worn print.
+
+About one and a half times what keeps print looking like print; milder classifiers mistake handwriting for signs.
+"""
 
 PHOTOGRAPH = Augmentation(
     rotation=0.1, scale=0.15, shift=0.1, contrast=0.2, brightness=0.1, noise=0.05, padding="reflection"

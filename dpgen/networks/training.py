@@ -15,17 +15,15 @@ from dpgen.errors import DataError
 from dpgen.mechanisms.context import Progress, SilentProgress
 from dpgen.networks.augment import Augmentation
 from dpgen.networks.classifier import ImageClassifier
-from dpgen.networks.inference import accuracy, predict, to_unit_range
-
-__all__ = ["predict", "train_classifier"]
+from dpgen.networks.inference import accuracy, to_unit_range
 
 _WARM_UP = 0.2
 """Share of the steps in which the learning rate rises."""
 _SNAPSHOTS = 5
 """How many moments of the second half of training compete when there are validation images."""
 
-Images = Tensor
-Labels = Tensor
+Labelled = tuple[Tensor, Tensor]
+"""Images and their labels."""
 
 
 def train_classifier(
@@ -40,7 +38,7 @@ def train_classifier(
     weight_decay: float = 0.01,
     label_smoothing: float = 0.05,
     augmentation: Augmentation | None = None,
-    validation: tuple[Images, Labels] | None = None,
+    validation: Labelled | None = None,
     progress: Progress | None = None,
     phase: str = "train classifier",
     device: torch.device | str = "cpu",
@@ -61,7 +59,7 @@ def train_classifier(
     for pair in ((images, labels), *((validation,) if validation else ())):
         _check(network, *pair)
     network.to(device).train()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=weight_decay)
     best = _Best(network, validation, _snapshot_steps(steps))
     batches = _batches(len(images), batch, generator)
     with (progress or SilentProgress()).track(phase, steps) as advance:
@@ -70,10 +68,8 @@ def train_classifier(
             inputs, targets = to_unit_range(images[rows]).to(device), labels[rows].to(device)
             if augmentation is not None:
                 inputs = augmentation(inputs, generator)
-            _set_learning_rate(optimiser, learning_rate * one_cycle(step / steps))
-            optimiser.zero_grad(set_to_none=True)
-            torch.autograd.backward(functional.cross_entropy(network(inputs), targets, label_smoothing=label_smoothing))
-            optimiser.step()
+            loss = functional.cross_entropy(network(inputs), targets, label_smoothing=label_smoothing)
+            _descend(optimiser, loss, learning_rate * one_cycle(step / steps))
             best.look(step + 1)
             advance(1)
     return best.restore()
@@ -89,11 +85,10 @@ def one_cycle(progress: float) -> float:
 class _Best:
     """Remembers the weights of the snapshot that scored best on the validation images."""
 
-    def __init__(
-        self, network: ImageClassifier, validation: tuple[Images, Labels] | None, at_steps: frozenset[int]
-    ) -> None:
+    def __init__(self, network: ImageClassifier, validation: Labelled | None, at_steps: frozenset[int]) -> None:
         self._network, self._validation, self._at_steps = network, validation, at_steps
-        self._score, self._state = -1.0, None if validation is None else copy.deepcopy(network.state_dict())
+        self._score = -1.0
+        self._state: dict[str, Tensor] | None = None
 
     def look(self, step: int) -> None:
         if self._validation is None or step not in self._at_steps:
@@ -123,9 +118,12 @@ def _batches(count: int, batch: int, generator: torch.Generator) -> Iterator[Ten
         waiting = waiting[batch:]
 
 
-def _set_learning_rate(optimiser: torch.optim.Optimizer, value: float) -> None:
+def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, learning_rate: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = value
+        group["lr"] = learning_rate
+    optimiser.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    optimiser.step()
 
 
 def _check(network: ImageClassifier, images: Tensor, labels: Tensor) -> None:
