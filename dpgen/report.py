@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,13 @@ def promise(record: RunRecord) -> str:
     )
 
 
+def upper_bound(value: float) -> str:
+    """A bound in four significant digits, rounded up: what is shown still holds. 9.99997 is "10", 1.00001 "1.001"."""
+    if not 0 < value < math.inf:
+        return f"{value:g}"
+    return f"{float(Context(prec=4, rounding=ROUND_CEILING).create_decimal(repr(value))):.4g}"
+
+
 def read_findings(release: Path) -> list[Finding]:
     """What the generator published beside the usual files: `NAME.json` facts and `NAME.png` pictures, by name.
 
@@ -109,8 +118,8 @@ def _render(template: str, record: RunRecord, **values: Any) -> str:
     facts = {
         "record": record,
         "count": record.config["run"]["count"],
-        "epsilon": f"{record.guarantee.epsilon_upper:.4g}",
-        "delta": f"{record.guarantee.delta:.3g}",
+        "epsilon": upper_bound(record.guarantee.epsilon_upper),
+        "delta": upper_bound(record.guarantee.delta),
         "promise": promise(record),
     }
     return _environment().get_template(template).render(facts | values)
@@ -118,13 +127,15 @@ def _render(template: str, record: RunRecord, **values: Any) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dpgen"),
         autoescape=jinja2.select_autoescape(["html.j2"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["upper_bound"] = upper_bound
+    return environment
 
 
 def _inline(png: bytes) -> str:

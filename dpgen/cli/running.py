@@ -13,7 +13,7 @@ from dpgen.pipeline import Prepared, execute, prepare
 from dpgen.pipeline.folder import RunFolder
 from dpgen.plugins.registry import default_registry
 from dpgen.record import RunRecord
-from dpgen.report import SAMPLES, read_findings
+from dpgen.report import SAMPLES, read_findings, upper_bound
 
 
 def run_and_show(config: Config, output: Output, *, resume: bool) -> None:
@@ -41,15 +41,15 @@ def cumulative(prepared: Prepared) -> dict[str, float]:
 def _facts(record: RunRecord, folder: RunFolder, scores: list[dict[str, Any]]) -> dict[str, object]:
     guarantee = record.guarantee
     facts: dict[str, object] = {
-        "guarantee": f"epsilon={guarantee.epsilon_upper:.4g}, delta={guarantee.delta:.3g}, {guarantee.relation}, "
-        f"{guarantee.accountant} ({guarantee.kind})"
+        "guarantee": f"epsilon={upper_bound(guarantee.epsilon_upper)}, delta={upper_bound(guarantee.delta)}, "
+        f"{guarantee.relation}, {guarantee.accountant} ({guarantee.kind})"
     }
     if not record.private:
         facts["NOT PRIVATE"] = "a test double drew the noise"
     if record.group is not None:
         group = record.group
         facts[f"for {group['size']} images of one person"] = (
-            f"epsilon={group['epsilon']:.4g}, delta={group['delta']:.3g}"
+            f"epsilon={upper_bound(group['epsilon'])}, delta={upper_bound(group['delta'])}"
         )
     facts |= {f"{score['name']} {_mark(score)}".strip(): _value(score["value"]) for score in scores}
     return facts | {

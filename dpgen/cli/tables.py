@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 
 def plan_table(prepared: Prepared) -> RenderableType:
     """One line a charge: noise, event, its own epsilon, and the epsilon up to and with it."""
+    from dpgen.report import upper_bound
+
     table = _table("charge", "noise multiplier", "own epsilon", "cumulative epsilon", "event")
     for line in prepared.prices:
         noise = "" if line.noise_multiplier is None else f"{line.noise_multiplier:.4f}"
         table.add_row(
-            line.label, noise, f"{line.own_epsilon:.4g}", f"{line.cumulative_epsilon:.4g}", Text(str(line.event))
+            line.label,
+            noise,
+            upper_bound(line.own_epsilon),
+            upper_bound(line.cumulative_epsilon),
+            Text(str(line.event)),
         )
     budget = prepared.budget
     summary = (

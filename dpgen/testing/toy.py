@@ -33,10 +33,11 @@ from dpgen.noise import RowRandom
 from dpgen.plugins.hookspecs import hookimpl
 
 MEANS, REFINE = "class-means", "refine"
+SHAPE = Shape(1, 8, 8)
 
 
 def toy_images(
-    count: int, *, classes: int = 3, shape: Shape = Shape(1, 8, 8), seed: int = 0
+    count: int, *, classes: int = 3, shape: Shape = SHAPE, seed: int = 0
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Made-up images that a linear model can tell apart: each class brightens its own band of rows.
 
