@@ -60,7 +60,8 @@ class Generator(ABC):
     """A method that turns private images into synthetic ones."""
 
     name: ClassVar[str]
-    api_version: ClassVar[int] = API_VERSION
+    api_version: ClassVar[int]
+    """The `API_VERSION` that the plugin was written for, as a plain number: a default would follow every change."""
     tags: ClassVar[Tags] = Tags()
     Config: ClassVar[type[GeneratorConfig]] = GeneratorConfig
     cites: ClassVar[tuple[str, ...]] = ()

@@ -37,6 +37,7 @@ class Dpdm(Generator):
     """
 
     name: ClassVar[str] = "dpdm"
+    api_version: ClassVar[int] = 1
     tags: ClassVar[Tags] = Tags()
     Config: ClassVar[type[GeneratorConfig]] = DpdmConfig
     cites: ClassVar[tuple[str, ...]] = (

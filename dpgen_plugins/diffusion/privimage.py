@@ -56,6 +56,7 @@ class PrivImage(Generator):
     """
 
     name: ClassVar[str] = "privimage"
+    api_version: ClassVar[int] = 1
     tags: ClassVar[Tags] = Tags(needs_public=True)
     Config: ClassVar[type[GeneratorConfig]] = PrivImageConfig
     cites: ClassVar[tuple[str, ...]] = (
@@ -150,5 +151,3 @@ class PrivImage(Generator):
     def load_state_dict(self, state: Mapping[str, Tensor], task: Task) -> None:
         """See `Generator.load_state_dict`."""
         self._model = load_model(state, task.info, self.config.network, self.config.sampler)
-
-

@@ -36,7 +36,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = dpgen.Synthesizer  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("used", ["dpgen", "dpgen.hookimpl", "dpgen.Budget", "dpgen.Accountant"])
+@pytest.mark.parametrize("used", ["dpgen", "dpgen.hookimpl", "dpgen.Budget", "dpgen.DpEvent"])
 def test_using_it_loads_no_heavy_library_and_no_plugin(used: str) -> None:
     heavy = "{'torch', 'numpy', 'scipy', 'pydantic', 'dpgen.plugins.builtin', 'dpgen_plugins.diffusion'}"
     program = f"import sys, dpgen; {used}; sys.exit(', '.join({heavy} & set(sys.modules)) or None)"

@@ -125,6 +125,13 @@ def test_an_api_version_that_is_no_integer_is_refused(version: object) -> None:
         registry.generator("pear")
 
 
+def test_a_generator_that_states_no_api_version_is_refused() -> None:
+    silent = generator_of(1)
+    del silent.api_version
+    with pytest.raises(PluginLoadError, match=f"api_version .* Set `api_version = {dpgen.API_VERSION}` in Pear"):
+        registry_of("dpgen_register_generators", [silent]).generator("pear")
+
+
 def test_one_plugin_with_two_classes_of_one_name_is_refused() -> None:
     twin = type("Twin", (Free,), {"name": "free"})
     registry = registry_of("dpgen_register_accountants", [Free, twin])

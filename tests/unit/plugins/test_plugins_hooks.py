@@ -32,7 +32,7 @@ def plugin(**hooks: Any) -> ModuleType:
 def concrete(base: type, name: str) -> Any:
     """A concrete class of a contract: every abstract member is there."""
     members: dict[str, Any] = dict.fromkeys(getattr(base, "__abstractmethods__", ()), lambda self: None)
-    return type(name.title(), (base,), members | {"name": name})
+    return type(name.title(), (base,), members | {"name": name, "api_version": dpgen.API_VERSION})
 
 
 class Free(Accountant):

@@ -10,9 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dpgen import REPLACE_ONE, DatasetInfo, DpEvent, Mechanism, NeighboringRelation, Records, RunContext, validate
+from dpgen import (
+    REPLACE_ONE,
+    DatasetInfo,
+    DpEvent,
+    Mechanism,
+    NeighboringRelation,
+    NoiseSource,
+    Records,
+    RunContext,
+    validate,
+)
 from dpgen.events import DiscreteGaussian
-from dpgen.noise import NoiseSource
 
 
 @final

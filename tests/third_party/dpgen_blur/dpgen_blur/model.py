@@ -21,16 +21,17 @@ from dpgen import (
     GeneratorConfig,
     Plan,
     PrivateDataset,
+    Progress,
     PublicDataset,
     RunContext,
     SyntheticDataset,
     Tags,
     Task,
+    calibrate,
 )
-from dpgen.accountants.calibrate import calibrate
 from dpgen.errors import InvalidValue, PlanMismatch
 from dpgen.events import Gaussian
-from dpgen.mechanisms.context import Progress, public_generator
+from dpgen.mechanisms.context import public_generator
 from dpgen.mechanisms.gaussian_sum import GaussianSum
 
 LABEL = "class-means"
