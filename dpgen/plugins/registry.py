@@ -66,6 +66,7 @@ class Registry:
         of the plugin stays behind. Its classes are checked when their kind is first asked for.
         """
         self._hooks.add(name, plugin)
+        self._broken.pop(name, None)
         self._origins[name] = origin or Origin(source=str(getattr(plugin, "__file__", None) or plugin))
 
     def generator(self, name: str) -> type[Generator]:
