@@ -6,9 +6,11 @@ Each file reads back through `dpgen.data.sources` to the same 8-bit images.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ from dpgen import validate
 from dpgen.data.datasets import SyntheticDataset
 from dpgen.data.sources.glyph_masters import font_path
 from dpgen.data.sources.parquet import pyarrow_parquet
-from dpgen.errors import DataError
+from dpgen.errors import DataError, StorageError
 from dpgen.storage import write_atomically
 
 _ROW_GROUP = 5_000
@@ -69,22 +71,32 @@ def write_folder(dataset: SyntheticDataset, folder: Path) -> None:
     """One folder per class, also for a class without images, and one PNG per image, named by its row.
 
     Reading it back gives the images class by class; `class_names` restores the order of the classes.
-    Raises: `DataError` when a class name cannot name a folder everywhere, or when `folder` already holds something.
+    Raises: `DataError` when a class name cannot name a folder everywhere, or when `folder` already holds something;
+    `StorageError` when it cannot be written.
     """
     _check_folder_names(dataset.class_names)
-    if folder.exists() and any(folder.iterdir()):
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise DataError(f"expected an empty folder; found {folder} in use. Choose another one.")
-    for name in dataset.class_names:
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    for row, (image, label) in enumerate(zip(_pixels(dataset.images), dataset.labels.tolist(), strict=True)):
-        write_atomically(folder / dataset.class_names[label] / f"{row:06d}.png", _png(image))
+    try:
+        with TemporaryDirectory(prefix=f".{folder.name}.", dir=_made(folder.parent)) as staging:
+            _fill(dataset, _made(Path(staging) / "whole")).replace(folder)  # all of it appears, or nothing
+    except OSError as error:
+        raise StorageError(
+            f"expected to write {folder}; found: {error.strerror}. Check the path and the disk."
+        ) from error
 
 
 def write_npz(dataset: SyntheticDataset, path: Path) -> None:
     """One compressed NumPy archive: `images` uint8 `[n, h, w]` or `[n, h, w, 3]`, `labels`, `class_names`."""
+    labels, names = dataset.labels.numpy(), np.array(dataset.class_names)
+    arrays = {"images": _pixels(dataset.images), "labels": labels, "class_names": names}
     file = BytesIO()
-    names = np.array(dataset.class_names)
-    np.savez_compressed(file, images=_pixels(dataset.images), labels=dataset.labels.numpy(), class_names=names)
+    with zipfile.ZipFile(file, "w") as archive:  # numpy.savez would store the time, and equal images give other bytes
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy")
+            member.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(member, "w") as content:
+                np.lib.format.write_array(content, array, allow_pickle=False)
     write_atomically(path, file.getvalue())
 
 
@@ -130,6 +142,19 @@ def _pixels(images: Tensor) -> NDArray[np.uint8]:
     """Uint8 `[n, h, w]` for grey, `[n, h, w, 3]` for RGB."""
     pixels: NDArray[np.uint8] = eight_bit(images).permute(0, 2, 3, 1).contiguous().numpy()
     return pixels[..., 0] if pixels.shape[3] == 1 else pixels
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _fill(dataset: SyntheticDataset, folder: Path) -> Path:
+    for name in dataset.class_names:
+        _made(folder / name)
+    for row, (image, label) in enumerate(zip(_pixels(dataset.images), dataset.labels.tolist(), strict=True)):
+        (folder / dataset.class_names[label] / f"{row:06d}.png").write_bytes(_png(image))
+    return folder
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

@@ -73,7 +73,7 @@ class FolderSource(ImageSource):
             if not entry.is_dir():
                 raise DataError(
                     f"expected only class folders in {self._folder}; found the file {entry.name!r}. "
-                    "Move it into the folder of its class, or away."
+                    "Move it into the folder of its class, or away; spell Parquet files by a pattern: folder/*.parquet."
                 )
         return tuple(entry.name for entry in entries)
 

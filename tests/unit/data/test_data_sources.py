@@ -20,7 +20,7 @@ from dpgen.data.sources.glyphs import Glyphs
 from dpgen.data.sources.npz import NpzSource
 from dpgen.data.sources.parquet import ParquetSource
 from dpgen.data.writing import png_bytes, write_folder, write_npz, write_parquet
-from dpgen.errors import ConfigError, DataError, DpgenError, UnknownName
+from dpgen.errors import ConfigError, DataError, DpgenError, StorageError, UnknownName
 
 NAMED = {source.name: source for source in (Digits, DigitsTest, Glyphs)}
 SHARED = Path(__file__).parents[4] / "shared" / "data"
@@ -32,6 +32,15 @@ def synthetic():
     return lambda channels, size=(6, 5), names=("cat", "dog", "none here"): SyntheticDataset(
         torch.rand((9, channels, *size), generator=random), torch.arange(9) % 2, names
     )
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that moves a day at every look."""
+    import time
+
+    days = iter(range(10_000))
+    monkeypatch.setattr(time, "time", lambda: 1e9 + 86_400 * next(days))
 
 
 def eight_bit(dataset):
@@ -51,7 +60,7 @@ def png(value=0):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("write", [write_parquet, write_npz])
-def test_files_read_back_bit_for_bit(synthetic, tmp_path, write, channels):
+def test_files_read_back_bit_for_bit(synthetic, tmp_path, clock, write, channels):
     made = synthetic(channels)
     path = tmp_path / f"made.{write.__name__.removeprefix('write_')}"
     write(made, path)
@@ -63,8 +72,7 @@ def test_files_read_back_bit_for_bit(synthetic, tmp_path, write, channels):
     assert source.nominal_records() is None
     first = path.read_bytes()
     write(made, path)
-    if write is write_parquet:  # an .npz holds the time of its writing
-        assert path.read_bytes() == first
+    assert path.read_bytes() == first  # nothing but the images: no time, no machine
 
 
 def test_folder_reads_back_class_by_class(synthetic, tmp_path):
@@ -75,8 +83,13 @@ def test_folder_reads_back_class_by_class(synthetic, tmp_path):
     order = torch.argsort(made.labels, stable=True)
     assert torch.equal(read.images, eight_bit(made)[order])
     assert torch.equal(read.labels, made.labels[order])
-    with pytest.raises(DataError, match="in use"):
-        write_folder(made, tmp_path / "made")
+    (tmp_path / "file").write_bytes(b"")
+    for taken in ("made", "file"):
+        with pytest.raises(DataError, match="in use"):
+            write_folder(made, tmp_path / taken)
+    with pytest.raises(StorageError, match="expected to write"):
+        write_folder(made, tmp_path / "file" / "made")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "made"]
 
 
 @pytest.mark.parametrize("names", [("a", "A"), ("a/b", "c"), ("..", "c"), ("c?", "d"), ("a ", "b"), ("a\n", "b")])
