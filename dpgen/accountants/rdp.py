@@ -103,7 +103,7 @@ def _rdp_of_leaf(leaf: DpEvent, all_orders: tuple[float, ...], relation: Neighbo
                 return orders * np.float64(gaussian_mu(leaf, relation)) ** 2 / 2
             case DiscreteGaussian(scale=scale, touched=touched):
                 # touched * order / (2 scale^2): Canonne, Kamath, Steinke 2020, proposition 5; cells are independent
-                return touched * orders / np.float64(scale) ** 2 / 2
+                return touched * orders * np.float64(1 / scale) ** 2 / 2
             case PoissonSampled(probability=probability, event=Gaussian(noise_multiplier=noise_multiplier)):
                 return sampled_gaussian_rdp(probability, noise_multiplier, all_orders)
     return np.full_like(orders, np.inf)  # NonPrivate, sampled or not
@@ -128,5 +128,5 @@ def delta_from_rdp(orders: Floats, rdp: Floats, epsilon: float) -> float:
 
 
 def _total_variation(rdp: Floats) -> float:
-    """A bound on delta at epsilon 0: sqrt(1 - exp(-KL)) (Bretagnolle, Huber 1979), and KL is at most any order's RDP."""
+    """A bound on delta at epsilon 0: sqrt(1 - exp(-KL)) (Bretagnolle, Huber 1979); any order's RDP is at least KL."""
     return math.sqrt(-math.expm1(-float(rdp.min())))

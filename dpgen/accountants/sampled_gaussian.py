@@ -81,8 +81,8 @@ def _log_moments_by_series(q: float, s: float, orders: tuple[float, ...]) -> Flo
     i = np.arange(_SERIES_TERMS, dtype=np.float64)[None, :]
     j = order - i
     log_binomial, sign = _binomials(orders)
-    z0 = s * s * (np.log1p(-q) - np.log(q)) + 0.5
     with np.errstate(all="ignore"):
+        z0 = np.float64(s) * s * (np.log1p(-q) - np.log(q)) + 0.5
         below = i * np.log(q) + j * np.log1p(-q) + i * (i - 1) / s / s / 2 + log_ndtr((z0 - i) / s)
         above = j * np.log(q) + i * np.log1p(-q) + j * (j - 1) / s / s / 2 + log_ndtr((j - z0) / s)
         log_terms = log_binomial + np.logaddexp(below, above)
