@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -139,3 +140,12 @@ def test_asking_for_an_accountant_imports_no_deep_learning_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_plugin_that_was_broken_works_once_its_mended_module_is_registered(site: Path) -> None:
+    install(site, "iota", "raise ValueError('half written')")
+    registry = Registry.installed(["iota"])
+    (site / "mended_iota.py").write_text(SOUND.format(name="iota_free"))
+    registry.register(importlib.import_module("mended_iota"), name="iota")
+    assert registry.accountants() == ("iota_free",)
+    assert [status.state for status in registry.status()] == ["ok"]
