@@ -107,7 +107,8 @@ class SecureNoise(KeyedNoise):
         self, ids: Integers, *, views: int, step: int = 0, chunk: int = 0, device: torch.device
     ) -> RowRandom:
         """A fast generator of `device`, keyed by this source for (label, step, chunk)."""
-        validate.count(0, views=views, chunk=chunk)
+        validate.count(1, views=views)
+        validate.count(0, chunk=chunk, step=step)
         return DeviceRows(self._address.stream("rows", step, str(chunk)), len(ids) * views, device)
 
 
@@ -129,7 +130,8 @@ class SeededNoise(KeyedNoise):
         self, ids: Integers, *, views: int, step: int = 0, chunk: int = 0, device: torch.device
     ) -> RowRandom:
         """One stream for each (label, step, record id)."""
-        validate.count(0, views=views, chunk=chunk)
+        validate.count(1, views=views)
+        validate.count(0, chunk=chunk, step=step)
         return RecordRows([self._address.stream("record", step, str(int(i))) for i in ids], views, device)
 
 

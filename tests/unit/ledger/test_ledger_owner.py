@@ -29,7 +29,7 @@ def test_ten_tenths_are_one_and_an_eleventh_is_too_much(tmp_path):
         reserve(ledger, f"run {i}")
     assert ledger.total() == (1.0, 1e-5)
     before = (tmp_path / "owner.jsonl").read_bytes()
-    with pytest.raises(CapExceeded, match="'one more'.*epsilon=1.1.*cap is epsilon=1,.*Nothing was read") as caught:
+    with pytest.raises(CapExceeded, match=r"'one more'.*epsilon=1\.1,.*cap is epsilon=1,.*Nothing was read") as caught:
         reserve(ledger, "one more")
     assert isinstance(caught.value, BudgetExceeded)
     assert (caught.value.spent, caught.value.requested, caught.value.budget) == (1.0, 1.1, CAP)

@@ -87,7 +87,7 @@ class TestPlanned:
         for occurrence in range(3):
             assert book.charge(Gaussian(5.0), label="finetune") == occurrence
             assert book.spent() == price(QUERY, TUNE)
-        with pytest.raises(PlanMismatch, match="'last'.*found 'finetune'"):
+        with pytest.raises(PlanMismatch, match=r"'last'.*found 'finetune'"):
             book.charge(Gaussian(5.0), label="finetune")
         assert book.charge(LAST.event, label="last") == 0
 
@@ -183,10 +183,11 @@ class TestUnplanned:
     def test_a_filter_stops_at_the_budget(self):
         book = ledger()
         charged = 0
+        while price(*book.charges, Charge("one more", Gaussian(5.0))).upper <= 2.0:
+            book.charge(Gaussian(5.0), label=f"round {charged}")
+            charged += 1
         with pytest.raises(BudgetExceeded) as caught:
-            for i in range(100):
-                book.charge(Gaussian(5.0), label=f"round {i}")
-                charged += 1
+            book.charge(Gaussian(5.0), label=f"round {charged}")
         assert 0 < charged == len(book.charges)
         assert book.spent().upper <= 2.0 < caught.value.requested
         assert (caught.value.label, caught.value.spent) == (f"round {charged}", book.spent().upper)

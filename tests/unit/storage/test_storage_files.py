@@ -40,7 +40,7 @@ def test_mode_is_that_of_a_key(tmp_path, mode):
 def test_full_disk_keeps_the_old_content(tmp_path, operation):
     path = tmp_path / "file"
     storage.write_atomically(path, b"old")
-    with fail_at(operation), pytest.raises(StorageError, match="No space left.*Free some space"):
+    with fail_at(operation), pytest.raises(StorageError, match=r"No space left.*Free some space"):
         storage.write_atomically(path, b"new")
     assert storage.read(path) == b"old"
     assert os.listdir(tmp_path) == ["file"]
