@@ -15,11 +15,13 @@ from dpgen.data.decoding import OnCorrupt
 from dpgen.data.info import Shape
 from dpgen.data.sources.base import ImageSource, ImageTable
 from dpgen.data.sources.glyph_masters import CANVAS, CHARACTERS, GLYPH, Masters, masters
-from dpgen.errors import DataError
+from dpgen.errors import DataError, InvalidValue
 from dpgen.mechanisms.context import public_generator
 
 SMALLEST, LARGEST = 8, 64
 """Sides that glyphs can be drawn at, in pixels."""
+MOST_JITTER = 4.0
+"""The largest factor; glyphs would soon be smaller than nothing."""
 
 _BATCH = 512
 _FINE = 32  # glyphs are sampled on at least this many points a side, then averaged
@@ -33,6 +35,7 @@ _SHIFT = 0.03
 _ELASTIC, _ELASTIC_GRID = 0.02, 4  # standard deviation of a smooth field given on a coarse grid
 _THINNER = 0.6  # of half the thinnest stroke, so that no hairline breaks
 _BOLDER, _GAP_FILLED = 0.06, 0.5  # at most so much, and at most so much of half the narrowest gap
+_STROKES_UP_TO = 1.5  # beyond this factor widths vary no more: hairlines would break and gaps close
 _SOFTER = 0.5  # pixels: what jitter may add to half the grey edge of a stroke
 _LEGIBLE = 0.5  # pixels: a thinner half stroke would be no more than grey, so the whole outline moves outwards
 
@@ -41,7 +44,7 @@ _LEGIBLE = 0.5  # pixels: a thinner half stroke would be no more than grey, so t
 class Glyphs(ImageSource):
     """74 classes of printed glyphs, white on black, in 21 faces that matplotlib bundles.
 
-    Args: `count` images, as even as possible over the classes; `jitter` scales all deformations (0: plain print);
+    Args: `count` images, as even as possible over the classes; `jitter` in [0, 4] scales all deformations (0: plain print);
     `seed` public; `fill` the longer side of a glyph as a share of the image's side, default `default_fill`.
     """
 
@@ -50,6 +53,8 @@ class Glyphs(ImageSource):
     def __init__(self, *, count: int = 20_000, jitter: float = 1.0, seed: int = 0, fill: float | None = None) -> None:
         validate.count(0, count=count, seed=seed)
         validate.not_negative(jitter=jitter)
+        if jitter > MOST_JITTER:
+            raise InvalidValue(f"jitter must lie in [0, {MOST_JITTER:g}]; found {jitter!r}. 1.5 is wild already.")
         if fill is not None:
             validate.positive(fill=fill)
         self._count, self._jitter, self._seed, self._fill = count, jitter, seed, fill
@@ -136,7 +141,7 @@ class _Style:
             matrix=_matrix(size, width, jitter * uniform(-_ROTATION, _ROTATION), jitter * uniform(-_SHEAR, _SHEAR)),
             shift=jitter * uniform(-_SHIFT, _SHIFT, 2),
             elastic=jitter * _ELASTIC * torch.randn(n, 2, _ELASTIC_GRID, _ELASTIC_GRID, generator=random),
-            bolder=min(jitter, 1.5) * (position * (thinner + bolder) - thinner),
+            bolder=min(jitter, _STROKES_UP_TO) * (position * (thinner + bolder) - thinner),
             softer=jitter * uniform(0, _SOFTER),
         )
 

@@ -91,7 +91,8 @@ def test_no_glyph_is_blank_or_a_blot(side, jitter):
     images = draw_glyphs(740, Shape(1, side, side), jitter=jitter).images.float() / 255
     share = images.mean((1, 2, 3))
     assert share.min() > 0.01
-    assert share.max() < 0.85
+    assert share.quantile(0.99) < 0.7
+    assert share.max() < 0.95
     assert images.flatten(1).amax(1).min() > 0.4
 
 
@@ -115,7 +116,9 @@ def test_sides_out_of_reach(side):
         draw_glyphs(1, Shape(1, side, side))
 
 
-@pytest.mark.parametrize("options", [{"count": -1}, {"jitter": -0.1}, {"fill": 0}, {"seed": 1.5}, {"count": 2.0}])
+@pytest.mark.parametrize(
+    "options", [{"count": -1}, {"jitter": -0.1}, {"jitter": 4.1}, {"fill": 0}, {"seed": 1.5}, {"count": 2.0}]
+)
 def test_options_out_of_range(options):
     with pytest.raises(InvalidValue):
         Glyphs(**options)
