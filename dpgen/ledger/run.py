@@ -27,7 +27,8 @@ class Ledger:
     the file again resumes the run; the charges it holds count as spent at once, and charging the same ones again, in
     the same order, consumes the lines that are there instead of adding new ones. That is sound only with the noise
     source of the first start: the same run key repeats each release exactly; with another key it would be a second,
-    uncharged one.
+    uncharged one. With a plan, charges that the file holds may also be left out: a finished release is kept in a
+    checkpoint, and a resumed run does not ask for it again.
     """
 
     def __init__(self, accountant: Accountant, budget: Budget, *, path: Path | None = None) -> None:
@@ -88,7 +89,7 @@ class Ledger:
         self._require_affordable(plan.charges)
         if self._recorded_plan is None:
             self._chain.append({"type": "adopted", "charges": [charge.to_json() for charge in plan.charges]})
-        self._plan, self._schedule = plan, Schedule(plan)
+        self._plan, self._schedule = plan, Schedule(plan, recorded=len(self._charges))
 
     def charge(self, event: DpEvent, *, label: str) -> int:
         """Count `event` as spent under `label`, durably. Call it before anything is read.
@@ -107,8 +108,8 @@ class Ledger:
             self._record(self._unplanned(wanted))
             return 0
         step = self._schedule.step_for(wanted)
-        if step.occurrence == 0:
-            self._record(step.planned)
+        if step.occurrence == 0 and step.planned not in self._charges:
+            self._append(step.planned)
         self._schedule.advance(step)
         return step.occurrence
 
@@ -174,9 +175,12 @@ class Ledger:
                     "Resume with the settings of the first start, or begin a new run in another folder."
                 )
         else:
-            self._chain.append({"type": "charge"} | charge.to_json())
-            self._charges.append(charge)
+            self._append(charge)
         self._replayed += 1
+
+    def _append(self, charge: Charge) -> None:
+        self._chain.append({"type": "charge"} | charge.to_json())
+        self._charges.append(charge)
 
     def _require_affordable(self, charges: Sequence[Charge]) -> None:
         """Refuse what the accountant cannot price, and what the budget cannot pay by its upper bound."""

@@ -24,10 +24,14 @@ class Step:
 
 @final
 class Schedule:
-    """Counts a plan down. `step_for` only looks; `advance` moves on, once the charge is on the disk."""
+    """Counts a plan down. `step_for` only looks; `advance` moves on, once the charge is on the disk.
 
-    def __init__(self, plan: Plan) -> None:
-        self._charges = plan.charges
+    `recorded` is how many of the charges an earlier process of the run has written down. Its finished releases are
+    kept in checkpoints, so a resumed run need not ask for them again: recorded charges may be left out.
+    """
+
+    def __init__(self, plan: Plan, *, recorded: int = 0) -> None:
+        self._charges, self._recorded = plan.charges, recorded
         self._position, self._occurrence = 0, 0
 
     def step_for(self, asked: Charge) -> Step:
@@ -53,10 +57,11 @@ class Schedule:
         if self._occurrence:
             yield from self._single(position, self._occurrence)
             position += 1
-        if position < len(self._charges):
-            planned = self._charges[position]
-            yield Step(planned, planned, 0, position + 1, 0)
-            yield from self._single(position, 0)
+        last = min(max(position, self._recorded), len(self._charges) - 1)
+        for index in range(position, last + 1):
+            planned = self._charges[index]
+            yield Step(planned, planned, 0, index + 1, 0)
+            yield from self._single(index, 0)
 
     def _single(self, position: int, occurrence: int) -> Iterator[Step]:
         """One release of the inner event of a planned `SelfComposed`."""
