@@ -44,8 +44,9 @@ _LEGIBLE = 0.5  # pixels: a thinner half stroke would be no more than grey, so t
 class Glyphs(ImageSource):
     """74 classes of printed glyphs, white on black, in 21 faces that matplotlib bundles.
 
-    Args: `count` images, as even as possible over the classes; `jitter` in [0, 4] scales all deformations (0: plain print);
-    `seed` public; `fill` the longer side of a glyph as a share of the image's side, default `default_fill`.
+    Args: `count` images, as even as possible over the classes; `jitter` in [0, 4] scales all deformations, 0 gives
+    plain print; `seed` public; `fill` the longer side of a glyph as a share of the image's side, default
+    `default_fill`.
     """
 
     name = "glyphs"
@@ -72,8 +73,19 @@ class Glyphs(ImageSource):
         return None
 
     def load(self, shape: Shape, *, on_corrupt: OnCorrupt = "refuse") -> ImageTable:
-        """Draw the glyphs. Equal arguments give equal images, in an order that mixes the classes."""
-        return draw_glyphs(self._count, shape, jitter=self._jitter, seed=self._seed, fill=self._fill)
+        """Draw the glyphs. Equal arguments give equal images, in an order that mixes the classes.
+
+        Raises: `DataError` when a side lies outside 8 to 64 pixels.
+        """
+        _check_sides(shape)
+        random = public_generator(self._seed, self.name)
+        labels = (torch.arange(self._count) % len(CHARACTERS))[torch.randperm(self._count, generator=random)]
+        images = torch.empty((self._count, *shape), dtype=torch.uint8)
+        source, fill = masters(), self._fill or default_fill(shape)
+        for start in range(0, self._count, _BATCH):
+            style = _Style.draw(source, labels[start : start + _BATCH], self._jitter, fill, random)
+            images[start : start + _BATCH] = _render(source, style, shape)  # one grey channel spreads over all
+        return ImageTable(images, labels, self.class_names())
 
 
 def default_fill(shape: Shape) -> float:
@@ -81,27 +93,12 @@ def default_fill(shape: Shape) -> float:
     return 0.95 if min(shape.height, shape.width) < 16 else 20 / 28
 
 
-def draw_glyphs(
-    count: int, shape: Shape, *, jitter: float = 1.0, seed: int = 0, fill: float | None = None
-) -> ImageTable:
-    """`count` jittered glyphs of all classes in random order; see `Glyphs` for the arguments.
-
-    Raises: `DataError` when a side lies outside 8 to 64 pixels.
-    """
+def _check_sides(shape: Shape) -> None:
     if not all(SMALLEST <= side <= LARGEST for side in (shape.height, shape.width)):
         raise DataError(
             f"glyphs are drawn with sides of {SMALLEST} to {LARGEST} px; found {shape.height} x {shape.width}. "
             "Choose another resolution or another public set."
         )
-    random = public_generator(seed, "glyphs")
-    labels = (torch.arange(count) % len(CHARACTERS))[torch.randperm(count, generator=random)]
-    images = torch.empty((count, *shape), dtype=torch.uint8)
-    source = masters()
-    for start in range(0, count, _BATCH):
-        part = labels[start : start + _BATCH]
-        style = _Style.draw(source, part, jitter, fill or default_fill(shape), random)
-        images[start : start + _BATCH] = _render(source, style, shape)  # one grey channel spreads over all
-    return ImageTable(images, labels, tuple(CHARACTERS))
 
 
 @dataclass(frozen=True)
