@@ -44,20 +44,13 @@ _LEGIBLE = 0.5  # pixels: a thinner half stroke would be no more than grey, so t
 class Glyphs(ImageSource):
     """74 classes of printed glyphs, white on black, in 21 faces that matplotlib bundles.
 
-    Args: `count` images, as even as possible over the classes; `jitter` in [0, 4] scales all deformations, 0 gives
-    plain print; `seed` public; `fill` the longer side of a glyph as a share of the image's side, default
-    `default_fill`.
+    The options are the arguments of `draw_glyphs`.
     """
 
     name = "glyphs"
 
     def __init__(self, *, count: int = 20_000, jitter: float = 1.0, seed: int = 0, fill: float | None = None) -> None:
-        validate.count(0, count=count, seed=seed)
-        validate.not_negative(jitter=jitter)
-        if jitter > MOST_JITTER:
-            raise InvalidValue(f"jitter must lie in [0, {MOST_JITTER:g}]; found {jitter!r}. 1.5 is wild already.")
-        if fill is not None:
-            validate.positive(fill=fill)
+        _check_options(count, jitter, seed, fill)
         self._count, self._jitter, self._seed, self._fill = count, jitter, seed, fill
 
     def class_names(self) -> tuple[str, ...]:
@@ -73,19 +66,17 @@ class Glyphs(ImageSource):
         return None
 
     def load(self, shape: Shape, *, on_corrupt: OnCorrupt = "refuse") -> ImageTable:
-        """Draw the glyphs. Equal arguments give equal images, in an order that mixes the classes.
+        """Draw the glyphs."""
+        return draw_glyphs(self._count, shape, jitter=self._jitter, seed=self._seed, fill=self._fill)
 
-        Raises: `DataError` when a side lies outside 8 to 64 pixels.
-        """
-        _check_sides(shape)
-        random = public_generator(self._seed, self.name)
-        labels = (torch.arange(self._count) % len(CHARACTERS))[torch.randperm(self._count, generator=random)]
-        images = torch.empty((self._count, *shape), dtype=torch.uint8)
-        source, fill = masters(), self._fill or default_fill(shape)
-        for start in range(0, self._count, _BATCH):
-            style = _Style.draw(source, labels[start : start + _BATCH], self._jitter, fill, random)
-            images[start : start + _BATCH] = _render(source, style, shape)  # one grey channel spreads over all
-        return ImageTable(images, labels, self.class_names())
+
+def _check_options(count: int, jitter: float, seed: int, fill: float | None) -> None:
+    validate.count(0, count=count, seed=seed)
+    validate.not_negative(jitter=jitter)
+    if jitter > MOST_JITTER:
+        raise InvalidValue(f"jitter must lie in [0, {MOST_JITTER:g}]; found {jitter!r}. 1.5 is wild already.")
+    if fill is not None:
+        validate.positive(fill=fill)
 
 
 def default_fill(shape: Shape) -> float:
@@ -93,12 +84,30 @@ def default_fill(shape: Shape) -> float:
     return 0.95 if min(shape.height, shape.width) < 16 else 20 / 28
 
 
-def _check_sides(shape: Shape) -> None:
+def draw_glyphs(
+    count: int, shape: Shape, *, jitter: float = 1.0, seed: int = 0, fill: float | None = None
+) -> ImageTable:
+    """`count` jittered glyphs of all classes, as even as possible, in an order that mixes them.
+
+    Args: `jitter` in [0, 4] scales all deformations, 0 gives plain print; `seed` public, equal arguments give equal
+    images; `fill` the longer side of a glyph as a share of the image's shorter side, default `default_fill`.
+    Raises: `InvalidValue` for an argument out of range, `DataError` when a side lies outside 8 to 64 pixels.
+    """
+    _check_options(count, jitter, seed, fill)
     if not all(SMALLEST <= side <= LARGEST for side in (shape.height, shape.width)):
         raise DataError(
             f"glyphs are drawn with sides of {SMALLEST} to {LARGEST} px; found {shape.height} x {shape.width}. "
             "Choose another resolution or another public set."
         )
+    random = public_generator(seed, "glyphs")
+    labels = (torch.arange(count) % len(CHARACTERS))[torch.randperm(count, generator=random)]
+    images = torch.empty((count, *shape), dtype=torch.uint8)
+    source = masters()
+    for start in range(0, count, _BATCH):
+        part = labels[start : start + _BATCH]
+        style = _Style.draw(source, part, jitter, fill or default_fill(shape), random)
+        images[start : start + _BATCH] = _render(source, style, shape)  # one grey channel spreads over all
+    return ImageTable(images, labels, tuple(CHARACTERS))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 
 from dpgen.data import Shape
 from dpgen.data.sources.glyph_masters import CHARACTERS, FACES, TWINS, font_path, masters, twins
-from dpgen.data.sources.glyphs import Glyphs, default_fill
+from dpgen.data.sources.glyphs import Glyphs, default_fill, draw_glyphs
 from dpgen.errors import DataError, InvalidValue
 
 
@@ -55,7 +55,7 @@ def test_shape_balance_and_determinism(shape):
 
 
 def test_order_mixes_the_classes():
-    labels = Glyphs(count=740).load(Shape(1, 8, 8)).labels
+    labels = draw_glyphs(740, Shape(1, 8, 8)).labels
     assert len(labels[:74].unique()) < 74
     assert labels[:74].unique().numel() > 30
 
@@ -63,7 +63,7 @@ def test_order_mixes_the_classes():
 @pytest.mark.parametrize("side", [8, 28])
 def test_white_ink_on_black_in_its_box(side):
     shape = Shape(1, side, side)
-    images = Glyphs(count=740, jitter=0).load(shape).images
+    images = draw_glyphs(740, shape, jitter=0).images
     width, height = boxes(images)
     longer = torch.maximum(width, height).float()
     assert (longer - default_fill(shape) * side).abs().max() <= 2
@@ -74,7 +74,7 @@ def test_white_ink_on_black_in_its_box(side):
 
 
 def test_jitter_varies_size_place_and_thickness():
-    plain, wild = (Glyphs(count=2960, jitter=j).load(Shape(1, 28, 28)) for j in (0.0, 1.0))
+    plain, wild = (draw_glyphs(2960, Shape(1, 28, 28), jitter=j) for j in (0.0, 1.0))
     label = CHARACTERS.index("H")
     sizes = [boxes(t.images[t.labels == label])[1].float().std() for t in (plain, wild)]
     assert sizes[1] > 1.3 * sizes[0]
@@ -88,7 +88,7 @@ def test_jitter_varies_size_place_and_thickness():
 @pytest.mark.parametrize("jitter", [0.0, 1.0, 1.5])
 @pytest.mark.parametrize("side", [8, 28])
 def test_no_glyph_is_blank_or_a_blot(side, jitter):
-    images = Glyphs(count=740, jitter=jitter).load(Shape(1, side, side)).images.float() / 255
+    images = draw_glyphs(740, Shape(1, side, side), jitter=jitter).images.float() / 255
     share = images.mean((1, 2, 3))
     assert share.min() > 0.01
     assert share.quantile(0.99) < 0.7
@@ -98,7 +98,7 @@ def test_no_glyph_is_blank_or_a_blot(side, jitter):
 
 def test_glyphs_of_one_class_are_alike():
     """Nearest class mean tells classes apart far above chance; shuffled labels do not."""
-    drawn = Glyphs(count=3700, jitter=0.5).load(Shape(1, 16, 16))
+    drawn = draw_glyphs(3700, Shape(1, 16, 16), jitter=0.5)
     pixels = drawn.images.flatten(1).float()
 
     def accuracy(labels):
@@ -113,7 +113,7 @@ def test_glyphs_of_one_class_are_alike():
 @pytest.mark.parametrize("side", [7, 65])
 def test_sides_out_of_reach(side):
     with pytest.raises(DataError, match=r"8 to 64 px; found"):
-        Glyphs(count=1).load(Shape(1, side, side))
+        draw_glyphs(1, Shape(1, side, side))
 
 
 @pytest.mark.parametrize(
