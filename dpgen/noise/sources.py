@@ -45,8 +45,10 @@ class KeyedNoise(NoiseSource, ABC):
                 "a value to be noised must be finite; found NaN or infinity, which no noise hides. "
                 "Bound every record's contribution first; a record that is not finite contributes 0."
             )
-        normal = self._address.stream("gaussian", step, tensor).generator().standard_normal(exact.shape)
-        return np.asarray(exact + standard_deviation * normal)
+        noisy = np.asarray(self._address.stream("gaussian", step, tensor).generator().standard_normal(exact.shape))
+        noisy *= standard_deviation  # in place: a gradient is large and this runs at every step
+        noisy += exact
+        return noisy
 
     def discrete_gaussian(
         self, counts: Integers, *, scale: float, sensitivity: float, step: int = 0, tensor: str = "counts"

@@ -28,9 +28,7 @@ class Address:
 
     def __post_init__(self) -> None:
         if not isinstance(self.key, bytes) or len(self.key) != KEY_BYTES:
-            raise InvalidValue(
-                f"a run key has {KEY_BYTES} bytes; found something else. Leave it out to draw one."
-            )
+            raise InvalidValue(f"a run key has {KEY_BYTES} bytes; found something else. Leave it out to draw one.")
 
     def below(self, label: str) -> Address:
         """The same key, one label deeper."""
