@@ -119,9 +119,9 @@ GENTLE = Augmentation(
 )
 """For the downstream classifier: small rotations, shifts and scalings, and contrast both ways.
 
-Contrast matters most where training images carry a faint speckle that real ones lack. Measured with real images only
-(3,000 MNIST images at 14 px, speckled and with broken strokes; clean test images): 95.2 % without it, 97.1 % with it,
-97.2 % when the training images are clean.
+Contrast matters most where training images carry a faint speckle that real ones lack. Measured on MNIST's training
+split alone (3,000 images at 14 px, speckled and with broken strokes; 10,000 clean others to score): 95.3 % by geometry
+alone, 96.9 % with all of this, 97.5 % when the 3,000 are clean. One seed each.
 """
 
 WILD = Augmentation(
