@@ -1,0 +1,161 @@
+"""Everything whose per-example gradient could not be bounded is refused, with the part and the mend in the message."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from dpgen.budget import ADD_OR_REMOVE_ONE
+from dpgen.errors import DataError, PrivacyError, SensitivityError
+from dpgen.mechanisms import Records, RunContext
+from dpgen.mechanisms.dp_sgd import DpSgd, check_module, clipped_gradient_sum
+from dpgen.noise import SeededNoise
+
+
+class Bare(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+
+class Odd(nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input).square()
+
+
+def _linear() -> nn.Linear:
+    return nn.Linear(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("part", "error", "words"),
+    [
+        (nn.BatchNorm2d(2), SensitivityError, "mixes the examples"),
+        (nn.BatchNorm1d(2, affine=False, track_running_stats=False).eval(), SensitivityError, "mixes the examples"),
+        (nn.SyncBatchNorm(2), SensitivityError, "GroupNorm"),
+        (nn.InstanceNorm2d(2, track_running_stats=True), PrivacyError, "running statistics"),
+        (nn.Embedding(3, 2, max_norm=1.0), SensitivityError, "max_norm"),
+        (nn.Embedding(3, 2, scale_grad_by_freq=True), SensitivityError, "scale_grad_by_freq"),
+        (nn.Dropout(0.5), PrivacyError, "global generator"),
+        (Bare(), PrivacyError, "scale in 1"),
+        (Odd(2, 2), PrivacyError, "weight, bias in 1"),
+        (nn.LayerNorm(2), PrivacyError, "LayerNorm"),
+        (nn.ConvTranspose2d(2, 2, 1), PrivacyError, "ConvTranspose2d"),
+        (nn.MultiheadAttention(2, 1), PrivacyError, "in_proj_weight"),
+        (parametrizations.weight_norm(_linear()), PrivacyError, "parametrisation"),
+        (parametrizations.spectral_norm(_linear()), PrivacyError, "parametrisation"),
+        (nn.LazyLinear(2), PrivacyError, "LazyLinear"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else None,
+)
+def test_refused_before_anything_runs(part, error, words):
+    with pytest.raises(error, match=words):
+        check_module(nn.Sequential(_linear(), part))
+
+
+def test_old_style_weight_norm_is_refused():
+    with pytest.warns(FutureWarning):
+        part = nn.utils.weight_norm(_linear())
+    with pytest.raises(PrivacyError, match="parametrisation"):
+        check_module(part)
+
+
+def test_nothing_to_train_is_refused():
+    with pytest.raises(PrivacyError, match="found none"):
+        check_module(_linear().requires_grad_(False))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [nn.BatchNorm2d(2).eval().requires_grad_(False), nn.Dropout(0.5).eval(), nn.LayerNorm(2).requires_grad_(False)],
+    ids=lambda part: type(part).__name__,
+)
+def test_frozen_parts_are_free(part):
+    check_module(nn.Sequential(_linear(), part))
+
+
+def _sum(module, loss, *inputs, views=1):
+    return clipped_gradient_sum(module, loss, inputs, views=views, clip_norm=1.0)
+
+
+def test_a_weight_used_outside_its_layer_is_refused():
+    with pytest.raises(PrivacyError, match="weight used directly"):
+        _sum(_linear(), lambda m, x: m(x).sum(1) + (x @ m.weight).sum(1), torch.ones(3, 2))
+
+
+def test_rows_moved_off_the_first_axis_are_refused():
+    with pytest.raises(SensitivityError, match="first axis"):
+        _sum(_linear(), lambda m, x: m(x.repeat(2, 1))[: len(x)].sum(1), torch.ones(3, 2))
+
+
+def test_a_buffer_that_learns_is_refused():
+    module = _linear()
+    module.register_buffer("mean", torch.zeros(2))
+
+    def loss(m, x):
+        m.mean.add_(x.mean(0))
+        return m(x).sum(1)
+
+    with pytest.raises(PrivacyError, match="buffers"):
+        _sum(module, loss, torch.ones(3, 2))
+
+
+def test_misshapen_rows_are_refused():
+    with pytest.raises(DataError, match="views=2"):
+        _sum(_linear(), lambda m, x: m(x).sum(1), torch.ones(3, 2), views=2)
+    with pytest.raises(DataError, match="views=1"):
+        _sum(_linear(), lambda m, x, y: m(x).sum(1), torch.ones(3, 2), torch.ones(2))
+    with pytest.raises(DataError, match="one value per row"):
+        _sum(_linear(), lambda m, x: m(x).mean(), torch.ones(3, 2))
+
+
+class Unread(Records):
+    """Records that count how many of them were read."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    @property
+    def ids(self):
+        return np.arange(5)
+
+    def batch(self, ids):
+        self.reads += len(ids)
+        return torch.rand(len(ids), 1, 1, 2), torch.zeros(len(ids), dtype=torch.int64)
+
+
+def _plain(images, labels, *, views, random):
+    return (images.flatten(1).repeat_interleave(views, 0),)
+
+
+def _mixup(images, labels, *, views, random):
+    return _plain((images + images.flip(0)) / 2, labels, views=views, random=random)
+
+
+def _row_loss(m, x):
+    return m(x).square().sum(1)
+
+
+def _batch_loss(m, x):
+    y = m(x)
+    return (y - y.mean(0)).square().sum(1)
+
+
+@pytest.mark.parametrize(("inputs", "loss"), [(_plain, _batch_loss), (_mixup, _row_loss)], ids=["loss", "inputs"])
+def test_examples_mixed_by_hand_are_found_by_the_rehearsal_before_a_record_is_read(inputs, loss):
+    module = nn.Linear(2, 2)
+    nn.init.zeros_(module.weight)  # a zero start must not hide the mixing
+    records = Unread()
+    common = dict(clip_norm=1.0, noise_multiplier=1.0, sampling_probability=1.0, steps=1, nominal_records=5)
+    broken = DpSgd(module=module, inputs=inputs, loss=loss, optimizer=torch.optim.SGD, **common)
+    arguments = dict(noise=SeededNoise(0), relation=ADD_OR_REMOVE_ONE, context=RunContext())
+    with pytest.raises(SensitivityError, match="depended on another"):
+        broken._measure(records, **arguments)
+    assert records.reads == 0
+    DpSgd(module=module, inputs=_plain, loss=_row_loss, optimizer=torch.optim.SGD, **common)._measure(
+        records, **arguments
+    )
+    assert records.reads == 5
