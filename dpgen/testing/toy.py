@@ -71,6 +71,7 @@ class ToyGenerator(Generator):
     """
 
     name: ClassVar[str] = "toy"
+    api_version: ClassVar[int] = 1
     tags: ClassVar[Tags] = Tags()
     Config: ClassVar[type[GeneratorConfig]] = ToyConfig
     cites: ClassVar[tuple[str, ...]] = ("Class means with Gaussian noise: dpgen's own toy, not a published method.",)
