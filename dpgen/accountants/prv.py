@@ -66,8 +66,8 @@ class PrvAccountant(Accountant):
         if all(isinstance(leaf, Gaussian) for leaf in leaves):
             return GdpAccountant().epsilon(event, delta=delta, relation=relation)
         proved = self._rdp.epsilon(event, delta=delta, relation=relation)
-        if proved.upper > _LARGEST_EPSILON:
-            return proved
+        if not self.epsilon_error < proved.upper <= _LARGEST_EPSILON:
+            return proved  # too large for the grid, or so small that an interval this wide could not improve on it
         ask = partial(epsilon_interval, delta=delta)
         return _worst(self._both_directions(leaves, delta, relation, ask), proved)
 
