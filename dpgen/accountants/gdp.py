@@ -13,7 +13,7 @@ from dpgen.budget import REPLACE_ONE, BoundKind, NeighboringRelation
 from dpgen.errors import UnsupportedEvent
 from dpgen.events import DpEvent, Gaussian, NonPrivate, PoissonSampled
 
-_ROUNDING = 1e-13  # relative rounding of the two normal tails; measured below 1e-14, stated ten times larger
+_ROUNDING = 1e-13  # allowance for the rounding of the normal tails, relative, per unit of exponent
 _NOT_PRIVATE = math.inf
 
 
