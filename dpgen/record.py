@@ -79,15 +79,19 @@ class RunRecord:
 
         Raises: `StorageError` when a field is missing or the layout is newer than this dpgen.
         """
-        if data.get("format") != FORMAT:
+        found = data.get("format") if isinstance(data, Mapping) else None
+        if found != FORMAT:
             raise StorageError(
-                f"expected a run record of format {FORMAT}; found {data.get('format')!r}. Read it with the dpgen "
-                "version that wrote it, or a newer one."
+                f"expected a run record of format {FORMAT}; found {found!r}. Read it with the dpgen version that wrote "
+                "it, or a newer one."
             )
         try:
             return _from_json(data)
-        except KeyError as missing:
-            raise StorageError(f"the run record lacks {missing}. Restore run.json from the release.") from missing
+        except (KeyError, TypeError, ValueError) as error:
+            raise StorageError(
+                f"expected all fields of a run record; found one missing or of another type ({error}). "
+                "Restore run.json from the release."
+            ) from error
 
     def write(self, folder: Path) -> None:
         """Write `run.json` into `folder`, atomically."""

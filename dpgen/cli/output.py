@@ -37,7 +37,7 @@ class Output:
     def note(self, text: str) -> None:
         """Say something that is not the result; silent under `--quiet`."""
         if not self._quiet:
-            self._errors.print(text, highlight=False, markup=False)
+            self._errors.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def note_table(self, table: RenderableType) -> None:
         """Like `note`, for a table."""

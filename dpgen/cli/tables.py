@@ -40,6 +40,8 @@ def plan_table(prepared: Prepared) -> RenderableType:
 def facts_table(facts: Mapping[str, object]) -> RenderableType:
     """Names and values, one a line."""
     table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")  # a path is never cut short
     for name, value in facts.items():
         table.add_row(Text(name.replace("_", " "), style="bold"), Text(_text(value)))
     return table

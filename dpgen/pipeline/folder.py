@@ -73,6 +73,8 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder against other processes. Raises: `StorageError` when one is at work in it."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.internal.mkdir(mode=0o700, exist_ok=True)  # for the owner's eyes alone
         lock = FileLock(self.internal / "lock")
         if not lock.acquire():
             raise StorageError(

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from dpgen.budget import Budget
+from dpgen.config import Config
 from dpgen.data.datasets import ArrayRecords, PrivateDataset, PublicDataset
 from dpgen.data.sources.base import ImageTable
-from dpgen.errors import PrivacyError
+from dpgen.errors import ConfigError, PrivacyError
 from dpgen.ledger import Ledger, OwnerLedger
 from dpgen.mechanisms.checkpoints import Checkpoints
 from dpgen.mechanisms.context import Progress, RunContext
@@ -37,7 +38,7 @@ class Opened:
     context: RunContext
 
 
-def open_run(prepared: Prepared, folder: RunFolder, *, progress: Progress, noise: NoiseSource | None) -> Opened:
+def open_run(prepared: Prepared, folder: RunFolder, *, context: RunContext, noise: NoiseSource | None) -> Opened:
     """Begin the run in `folder`, or pick up the one begun there. Nothing is charged to the run's ledger yet.
 
     Raises: `DataError` before anything is reserved or charged; `ResumeError` for other data or settings;
@@ -49,14 +50,6 @@ def open_run(prepared: Prepared, folder: RunFolder, *, progress: Progress, noise
     fresh = not folder.begun
     key = _run_key(prepared, folder, table)
     _reserve(prepared, folder, fresh=fresh)
-    context = RunContext(
-        device=chosen_device(config.compute.device),
-        checkpoints=Checkpoints(folder.checkpoints),
-        progress=progress,
-        seed=config.run.seed,
-        published=folder.staging,
-        physical_batch=config.compute.physical_batch,
-    )
     ledger = Ledger(prepared.accountant, prepared.budget, path=folder.ledger)
     ledger.adopt(prepared.plan)
     source = SecureNoise(key) if noise is None else noise
@@ -65,11 +58,30 @@ def open_run(prepared: Prepared, folder: RunFolder, *, progress: Progress, noise
     return Opened(private=private, public=public, ledger=ledger, noise=source, context=context)
 
 
-def chosen_device(name: str) -> torch.device:
-    """The device of `[compute] device`; "auto" is the first CUDA device where there is one, else the CPU."""
+def run_context(config: Config, folder: RunFolder, progress: Progress) -> RunContext:
+    """What surrounds the run; touches nothing yet. Raises: `ConfigError` for a device that this machine has not."""
+    return RunContext(
+        device=_device(config.compute.device),
+        checkpoints=Checkpoints(folder.checkpoints),
+        progress=progress,
+        seed=config.run.seed,
+        published=folder.staging,
+        physical_batch=config.compute.physical_batch,
+    )
+
+
+def _device(name: str) -> torch.device:
+    """The device meant: "auto" is the first CUDA device where there is one, else the CPU."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f'compute.device: expected "auto" or a device of this machine; found {name!r}. Set it to "auto" or "cpu".'
+        ) from error
+    return device
 
 
 def _public(prepared: Prepared, table: ImageTable) -> PublicDataset:

@@ -16,10 +16,10 @@ from dpgen.data.writing import eight_bit
 from dpgen.evaluation.private_test import TestSplit
 from dpgen.evaluation.protocol import Protocol
 from dpgen.evaluation.recipe import Recipe
-from dpgen.mechanisms.context import Progress, SilentProgress
+from dpgen.mechanisms.context import Progress, RunContext, SilentProgress
 from dpgen.noise import NoiseSource
 from dpgen.pipeline.folder import RunFolder
-from dpgen.pipeline.opening import Opened, open_run
+from dpgen.pipeline.opening import Opened, open_run, run_context
 from dpgen.pipeline.planning import Prepared, prepare
 from dpgen.pipeline.release import publish
 from dpgen.plugins.registry import Registry, default_registry
@@ -59,6 +59,7 @@ def execute(
 ) -> RunRecord:
     """`run`, for a plan that was made and perhaps shown before."""
     folder = RunFolder(prepared.config.run.folder)
+    context = run_context(prepared.config, folder, progress or SilentProgress())
     folder.check(resume=resume)
     with folder.locked():
         folder.check(resume=resume)  # again: another process may have begun in between
@@ -66,15 +67,15 @@ def execute(
             folder.forget_key()
             return RunRecord.read(folder.release)
         with _logged(folder):
-            record = _run(prepared, folder, progress or SilentProgress(), noise)
+            record = _run(prepared, folder, context, noise)
     registry.run_finished(record)
     return record
 
 
-def _run(prepared: Prepared, folder: RunFolder, progress: Progress, noise: NoiseSource | None) -> RunRecord:
+def _run(prepared: Prepared, folder: RunFolder, context: RunContext, noise: NoiseSource | None) -> RunRecord:
     if prepared.config.compute.threads is not None:
         torch.set_num_threads(prepared.config.compute.threads)
-    opened = open_run(prepared, folder, progress=progress, noise=noise)
+    opened = open_run(prepared, folder, context=context, noise=noise)
     with opened.ledger:
         _fit(prepared, opened)
         synthetic = _sample(prepared, opened)
