@@ -26,6 +26,11 @@ class DpEvent:
 
     __slots__ = ()
 
+    def __str__(self) -> str:
+        """Short notation for tables and messages, numbers to four digits; `repr` is exact."""
+        arguments = (_short(getattr(self, f.name)) for f in _fields(type(self)))
+        return f"{type(self).__name__}({', '.join(arguments)})"
+
     def to_json(self) -> dict[str, Any]:
         """The event as plain JSON data: `type` plus its fields, nested events included."""
         return {"type": type(self).__name__} | {f.name: _plain(getattr(self, f.name)) for f in _fields(type(self))}
@@ -102,6 +107,9 @@ class SelfComposed(DpEvent):
     event: DpEvent
     count: int
 
+    def __str__(self) -> str:
+        return f"{self.count} x {self.event}"
+
     def __post_init__(self) -> None:
         validate.count(0, count=self.count)
         _require_event(self.event)
@@ -127,6 +135,12 @@ _TYPES: Mapping[str, type[DpEvent]] = {
 
 def _fields(cls: type) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(cls)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _require_event(event: object) -> None:

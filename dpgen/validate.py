@@ -1,4 +1,4 @@
-"""Validators that take names, so that every message reads alike: `positive(steps=n)` -> "steps must be > 0; found -1"."""
+"""Validators that take names, so that all messages read alike: `positive(steps=n)`, "steps must be > 0; found -1"."""
 
 from __future__ import annotations
 

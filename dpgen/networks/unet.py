@@ -52,8 +52,8 @@ class SelfAttention(nn.Module):
         packed = self.query_key_value(self.norm(x)).view(n, 3, self.heads, c // self.heads, h * w)
         query, key, value = packed.transpose(-1, -2).unbind(1)
         attended = F.scaled_dot_product_attention(query, key, value).transpose(-1, -2).reshape(n, c, h, w)
-        residual: Tensor = self.out(attended)
-        return (x + residual) * 0.5**0.5
+        mixed: Tensor = (x + self.out(attended)) * 0.5**0.5
+        return mixed
 
 
 @final

@@ -40,9 +40,7 @@ def solve_noise(
     probability = sampling_probability(settings, info)
 
     def total(noise_multiplier: float) -> DpEvent:
-        steps = dp_sgd_event(
-            noise_multiplier=noise_multiplier, sampling_probability=probability, steps=settings.steps
-        )
+        steps = dp_sgd_event(noise_multiplier=noise_multiplier, sampling_probability=probability, steps=settings.steps)
         return Composed((*before, steps))
 
     return calibrate(accountant, budget, total)

@@ -73,7 +73,11 @@ class DiffusionModel:
 def _labels(count: int, labels: Tensor | None, info: DatasetInfo) -> Tensor:
     if labels is None:
         return torch.arange(count) * info.classes // max(count, 1)
-    if labels.shape != (count,) or labels.dtype != torch.int64 or not bool(((labels >= 0) & (labels < info.classes)).all()):
+    if (
+        labels.shape != (count,)
+        or labels.dtype != torch.int64
+        or not bool(((labels >= 0) & (labels < info.classes)).all())
+    ):
         raise InvalidValue(
             f"labels must be {count} int64 values from 0 to {info.classes - 1}; found {labels.dtype} "
             f"{list(labels.shape)}. Leave them out for as many of each class."

@@ -105,9 +105,7 @@ def _save(
     context.checkpoints.save(f"{PHASE}-progress", tensors, {"step": step})
 
 
-def _restore(
-    network: UNet, averaged: dict[str, Tensor], optimizer: torch.optim.Optimizer, context: RunContext
-) -> int:
+def _restore(network: UNet, averaged: dict[str, Tensor], optimizer: torch.optim.Optimizer, context: RunContext) -> int:
     """Load the last checkpoint of the phase into place and return the step it reached; 0 when there is none."""
     saved = context.checkpoints.load(f"{PHASE}-progress")
     if saved is None:

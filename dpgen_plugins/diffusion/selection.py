@@ -101,5 +101,6 @@ class Selection:
     def _examples(public: PublicDataset, taken: tuple[int, ...]) -> Tensor:
         """`EXAMPLES` public images, dealt over the classes taken."""
         pools = [torch.nonzero(public.labels == c).flatten() for c in taken]
-        rows = torch.stack([pools[i % len(pools)][i // len(pools) % len(pools[i % len(pools)])] for i in range(EXAMPLES)])
+        turns = [(pools[i % len(pools)], i // len(pools)) for i in range(EXAMPLES)]
+        rows = torch.stack([pool[turn % len(pool)] for pool, turn in turns])
         return public.images[rows].float() / 255

@@ -17,7 +17,7 @@ from dpgen.generators.samplers.schedule import Denoiser
 
 @dataclass(frozen=True, slots=True)
 class Churn:
-    """How much fresh noise a step adds back, and between which noise levels. `amount` 0 is the deterministic sampler."""
+    """How much fresh noise a step adds back, between which noise levels. `amount` 0 is the deterministic sampler."""
 
     amount: float = 0.0
     lowest: float = 0.05

@@ -38,7 +38,9 @@ def test_greedy_selection_is_caught() -> None:
     assert not survives_reordering(greedy_in_index_order)
 
 
-@given(hnp.arrays(np.int64, st.tuples(st.integers(1, 4), st.just(9)), elements=st.integers(-50, 1000)), st.integers(1, 2))
+@given(
+    hnp.arrays(np.int64, st.tuples(st.integers(1, 4), st.just(9)), elements=st.integers(-50, 1000)), st.integers(1, 2)
+)
 def test_sets_are_disjoint_and_complete(histogram: np.ndarray, per_class: int) -> None:
     chosen = assign_public_classes(histogram, per_class=per_class)
     flat = [c for taken in chosen for c in taken]
