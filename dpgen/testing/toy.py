@@ -7,6 +7,7 @@ adding public noise to them. It has a query, a public phase, a training, publish
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, final
@@ -152,7 +153,7 @@ class ToyGenerator(Generator):
             case other:
                 raise PlanMismatch(expected=f"a Gaussian event under {MEANS!r}", got=str(other))
         sums = private.release(mechanism, label=MEANS).reshape(classes, -1)
-        scale = _pixels(private.info.shape) ** 0.5  # undo what _class_vectors divides by
+        scale = math.sqrt(_pixels(private.info.shape))  # undo what _class_vectors divides by
         return (scale * sums[:, 1:] / sums[:, :1].clamp(min=1.0)).float().clamp(0, 1)
 
     def _start(self, means: Tensor, public: PublicDataset | None, context: RunContext) -> Tensor:
