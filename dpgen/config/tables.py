@@ -72,7 +72,7 @@ class DataConfig(Table):
     """`[data]`: where the images are, and the public facts that the owner declares about the private ones."""
 
     private: str
-    """A named source, or a path: a folder of class folders, a Parquet file or folder, an `.npz` file."""
+    """A named source, or a path: a folder of class folders, a Parquet file or a pattern of them, an `.npz` file."""
     test: str | None = None
     """Private images kept for scoring alone, spelt like `private`; None makes no scores."""
     public: str | None = None
@@ -87,7 +87,7 @@ class DataConfig(Table):
     unit: Literal["image", "person"] = "image"
     max_images_per_person: int = Field(default=1, ge=1)
     on_corrupt: Literal["refuse", "constant"] = "refuse"
-    """What a file that cannot be decoded does: refuse the whole set, or be replaced by a black image."""
+    """What a file that cannot be decoded does: refuse the whole set, or be replaced by a mid-grey image."""
     public_options: dict[str, Any] = Field(default_factory=dict)
     """Settings of the public source, such as `count` and `seed`."""
 
