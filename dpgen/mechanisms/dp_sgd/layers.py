@@ -118,21 +118,25 @@ class _GroupNorm(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, mean, inverse_deviation, weight = ctx.saved_tensors
         to_input, _, _, to_weight, to_bias, _, _, _ = ctx.needs_input_grad
-        (count, channels), groups = rows.shape[:2], ctx.groups
-        gradient = gradient.contiguous()
-        to_rows = None
-        if to_input:
-            to_rows = torch.ops.aten.native_group_norm_backward(
-                gradient, rows, mean, inverse_deviation, weight,
-                count, channels, rows[0, 0].numel(), groups, (True, False, False),
-            )[0]  # fmt: skip
-        # With x^ = (x - mean) / deviation: sum g x^ = (sum g x - mean sum g) / deviation, per row and channel.
-        total = gradient.view(count, channels, -1).sum(2)
-        product = (gradient * rows).view(count, channels, -1).sum(2)
-        mean, inverse_deviation = (t.repeat_interleave(channels // groups, 1) for t in (mean, inverse_deviation))
-        scale = (product - mean * total) * inverse_deviation
-        grouped = [t.view(ctx.examples, -1, channels).sum(1) for t in (scale, total)]
-        return to_rows, None, None, grouped[0] if to_weight else None, grouped[1] if to_bias else None, None, None, None
+        count, channels = rows.shape[:2]
+        # All rows as one row of count * channels channels: so the native kernel keeps each row's gradients apart.
+        to_rows, scale, shift = torch.ops.aten.native_group_norm_backward(
+            gradient.contiguous(),
+            rows,
+            mean.view(1, -1),
+            inverse_deviation.view(1, -1),
+            weight.repeat(count),
+            1,
+            count * channels,
+            rows[0, 0].numel(),
+            count * ctx.groups,
+            (to_input, to_weight, to_bias),
+        )
+        to_weight, to_bias = (
+            t.view(ctx.examples, -1, channels).sum(1) if wanted else None
+            for t, wanted in ((scale, to_weight), (shift, to_bias))
+        )
+        return to_rows.view_as(rows) if to_input else None, None, None, to_weight, to_bias, None, None, None
 
 
 class _Embedding(torch.autograd.Function):

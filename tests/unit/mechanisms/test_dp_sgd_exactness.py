@@ -175,15 +175,18 @@ def test_both_convolution_kernels_agree(kernel, dilation):
     assert torch.allclose(torch.stack(each), by_shift, rtol=1e-12, atol=1e-12)
 
 
-def test_the_shift_kernel_is_chosen_somewhere_and_is_exact_there():
+@pytest.mark.parametrize(("kernel", "name"), [(1, "_by_pixels"), (3, "_by_shift"), (5, "_by_groups")])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_each_convolution_kernel_is_chosen_somewhere_and_is_exact_there(kernel, name, layout):
     torch.manual_seed(0)
-    layer = nn.Conv2d(32, 32, 3, padding=1)
-    settings = Convolution(layer.weight.shape, (1, 1), (1, 1), (1, 1), 1)
-    assert settings._shift_is_faster(torch.empty(2, 32, 8, 8), 2)
-    inputs = (torch.randn(2, 32, 8, 8),)
+    side, views = (8, 2) if name == "_by_groups" else (5, 1)
+    layer = nn.Conv2d(32, 32, kernel, padding=kernel // 2)
+    settings = Convolution(layer.weight.shape, (1, 1), (kernel // 2, kernel // 2), (1, 1), 1)
+    assert settings._kernel(torch.empty(2 * views, 32, side, side), 2) == getattr(settings, name)
+    inputs = (layout(torch.randn(2 * views, 32, side, side)),)
     loss = lambda m, x: m(x).square().flatten(1).mean(1)  # noqa: E731
-    expected, norms = one_at_a_time(layer, loss, inputs, 1, None)
-    found = clipped_gradient_sum(layer, loss, inputs, views=1, clip_norm=CLIP)
+    expected, norms = one_at_a_time(layer, loss, inputs, views, None)
+    found = clipped_gradient_sum(layer, loss, inputs, views=views, clip_norm=CLIP)
     assert ((found.norms.double() - norms) / norms).abs().max() <= 2e-6
     assert relative(found.sum, expected) <= 5e-6
 
