@@ -43,7 +43,7 @@ count = 30
 
 def toy_registry() -> Registry:
     """What dpgen itself brings, and the toy generator."""
-    registry = Registry.installed(only=["builtin"])
+    registry = Registry.installed(only=["builtin", "diffusion"])
     registry.register(ToyPlugin, name="toy")
     return registry
 
