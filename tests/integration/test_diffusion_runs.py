@@ -132,12 +132,12 @@ def test_a_plan_says_what_the_query_costs(tmp_path: Path) -> None:
         ("method.query.classes_per_class=2", InvalidValue, "classes_per_class"),
         ("method.network.multipliers=[1,2,2,2,2]", InvalidValue, "divide by"),
         ("method.network.bse=8", ConfigError, "base"),
-        ("privacy.epsilon=1e-12", CalibrationError, "epsilon"),
+        ("privacy.epsilon=1e-9 privacy.delta=1e-12", CalibrationError, "epsilon"),
     ],
 )
 def test_refused_before_anything_is_opened(override: str, error: type[Exception], message: str, tmp_path: Path) -> None:
     with pytest.raises(error, match=message):
-        execute(config(tmp_path, "privimage", override))
+        execute(config(tmp_path, "privimage", *override.split()))
     nothing_happened(tmp_path)
 
 
