@@ -53,7 +53,9 @@ def test_churn_keeps_the_law() -> None:
     assert float(out.std()) == pytest.approx(DATA, rel=0.08)  # 5 standard errors of a deviation from 2,000 draws
 
 
-@pytest.mark.parametrize("bad", [{"steps": 1}, {"steps": 4, "lowest": 0.0}, {"steps": 4, "lowest": 9.0, "highest": 1.0}])
+@pytest.mark.parametrize(
+    "bad", [{"steps": 1}, {"steps": 4, "lowest": 0.0}, {"steps": 4, "lowest": 9.0, "highest": 1.0}]
+)
 def test_refuses_impossible_levels(bad: dict[str, float]) -> None:
     with pytest.raises(InvalidValue):
         noise_levels(**bad)  # type: ignore[arg-type]
