@@ -59,9 +59,10 @@ class Prepared:
         }
 
 
-def prepare(config: Config, registry: Registry) -> Prepared:
+def prepare(config: Config, registry: Registry, *, data_at_hand: bool = True) -> Prepared:
     """Plan and price the run of `config`. Nothing private is opened and nothing is written.
 
+    `data_at_hand` False prices a run where its data is not: then all facts about it must be declared, classes too.
     Raises: `ConfigError`, `UnknownName` for settings; `CalibrationError`, `BudgetExceeded` where the budget does not
     suffice; `UnsupportedEvent` where the accountant has no proved price.
     """
@@ -69,7 +70,8 @@ def prepare(config: Config, registry: Registry) -> Prepared:
     settings = validated(kind.Config, config.method.settings, name="the configuration", under=("method",))
     generator, accountant = kind(settings), registry.accountant(config.privacy.accountant)()
     named = {name: registry.dataset(name) for name in registry.datasets()}
-    private = open_source(config.data.private, named=named, class_names=config.data.classes)
+    declared, absent = config.data.classes, not data_at_hand
+    private = open_source(config.data.private, named=named, class_names=declared, may_be_absent=absent)
     public = _public(config.data, named)
     info = declared_info(config.data, private)
     public_info = None if public is None else PublicInfo(public.name, info.shape, public.class_names())
@@ -88,7 +90,7 @@ def prepare(config: Config, registry: Registry) -> Prepared:
         prices=price(plan, accountant, budget),
         private=private,
         public=public,
-        test=_test(config, named, info),
+        test=_test(config, named, info) if data_at_hand else None,
     )
 
 

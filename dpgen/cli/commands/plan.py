@@ -12,5 +12,5 @@ def plan(config: ConfigFile = None, preset: Preset = None, overrides: Overrides 
     from dpgen.pipeline import prepare
     from dpgen.plugins.registry import default_registry
 
-    prepared = prepare(configuration(config, preset, overrides or []), default_registry())
+    prepared = prepare(configuration(config, preset, overrides or []), default_registry(), data_at_hand=False)
     Output(json=json).result(prepared.to_json(), plan_table(prepared))

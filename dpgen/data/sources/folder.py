@@ -90,5 +90,7 @@ class FolderSource(ImageSource):
 
 
 def _visible(folder: Path) -> list[Path]:
-    """What a folder holds, by name, without hidden entries."""
+    """What a folder holds, by name, without hidden entries. Raises: `DataError` when there is no such folder."""
+    if not folder.is_dir():
+        raise DataError(f"expected a folder at {folder.absolute()}; found none. Check the path.")
     return sorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=lambda entry: entry.name)

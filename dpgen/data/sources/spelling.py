@@ -23,6 +23,7 @@ def open_source(
     named: Mapping[str, type[ImageSource]],
     class_names: Sequence[str] | None = None,
     options: Mapping[str, Any] | None = None,
+    may_be_absent: bool = False,
 ) -> ImageSource:
     """The source that `spelling` means; nothing is read yet.
 
@@ -30,20 +31,23 @@ def open_source(
     `.npz` file, a `.parquet` file, or a pattern such as `train-*.parquet` whose files are taken by name. A name wins
     over a folder of that name; spell the folder `./name`. `class_names` the owner's declaration, in the order of the
     labels, for path sources. `options` go to a registered source as keyword arguments; path sources have none.
+    `may_be_absent`: a path whose class names are declared need not exist until it is loaded, so that a run can be
+    priced on a machine that does not hold the data.
     Raises: `UnknownName`, `DataError` when a file is missing, `ConfigError` for an option that the source has not.
     """
     options = dict(options or {})
     if spelling in named:
         return _registered(named[spelling], class_names, options)
     path = Path(spelling).expanduser()
-    known = path.is_dir() or path.suffix in _SUFFIXES
-    if not known:
+    absent = may_be_absent and class_names is not None and not path.exists()
+    folder = path.is_dir() or (absent and not path.suffix)
+    if not folder and path.suffix not in _SUFFIXES:
         raise UnknownName("data source", spelling, named, hint="Or a path to a folder, .parquet or .npz.")
     if options:
         raise ConfigError(f"a path has no options; found {', '.join(options)} for {spelling!r}. Remove them.")
-    if path.is_dir():
+    if folder:
         return FolderSource(path, class_names=class_names)
-    files = _files(path)
+    files = [path] if absent else _files(path)
     if path.suffix == ".parquet":
         return ParquetSource(files, class_names=class_names)
     if len(files) != 1:
