@@ -31,6 +31,8 @@ class FolderSource(ImageSource):
 
     def class_names(self) -> tuple[str, ...]:
         """The names of the class folders, or the declared names; no file inside is looked at."""
+        if self._declared is not None and not self._folder.exists():
+            return self._declared  # to price a run where its data is not; `load` refuses
         found = self._class_folders()
         if self._declared is None:
             if not found:
@@ -56,6 +58,7 @@ class FolderSource(ImageSource):
 
     def load(self, shape: Shape, *, on_corrupt: OnCorrupt = "refuse") -> ImageTable:
         """Every file of every class folder, class by class, by name."""
+        self._class_folders()
         classes = self.class_names()
         files = [(label, path) for label, name in enumerate(classes) for path in self._files(name)]
         images = decode_all(
