@@ -58,7 +58,7 @@ def test_a_damaged_record_is_refused(tmp_path: Path, broken: bytes):
 def test_a_missing_field_is_named():
     data = json.loads(json.dumps(RECORD.to_json()))
     del data["plan"]
-    with pytest.raises(StorageError, match="missing.*'plan'"):
+    with pytest.raises(StorageError, match=r"missing.*'plan'"):
         RunRecord.from_json(data)
 
 

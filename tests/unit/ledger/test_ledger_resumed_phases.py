@@ -54,7 +54,7 @@ def test_a_recorded_charge_may_be_repeated_after_one_that_was_left_out(tmp_path:
 def test_a_charge_that_was_never_recorded_may_not_be_left_out(tmp_path: Path):
     path = tmp_path / "ledger.jsonl"
     stopped_after(path, QUERY)
-    with opened(path) as ledger, pytest.raises(PlanMismatch, match="'query'.*'tune'.*found 'last'"):
+    with opened(path) as ledger, pytest.raises(PlanMismatch, match=r"'query'.*'tune'.*found 'last'"):
         ledger.charge(LAST.event, label="last")
 
 
