@@ -121,6 +121,7 @@ class PrivImage(Generator):
             votes=settings.votes,
             scale=planned.scale,
             vote=semantic_query.TopClassVotes(classifier, settings.votes, context.device),
+            phase=semantic_query.LABEL,
         )
         counts = private.release(mechanism, label=semantic_query.LABEL)
         return {"histogram": torch.as_tensor(counts).reshape(private.info.classes, len(public.class_names))}

@@ -83,7 +83,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
 
 @pytest.mark.parametrize(
     "point",
-    [InPhase("semantic classifier"), InPhase("histogram", 1), InPhase("pretrain", 2), InPhase("finetune", 28)],
+    [InPhase("semantic classifier"), InPhase("semantic-query", 1), InPhase("pretrain", 2), InPhase("finetune", 28)],
     ids=str,
 )
 def test_killed_in_each_phase_privimage_resumes(point: InPhase, tmp_path: Path, whole: RunRecord) -> None:
