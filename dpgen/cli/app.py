@@ -6,7 +6,12 @@ import sys
 
 import typer
 
-from dpgen.cli.commands import account, demo, plan, plugins, run, sample
+from dpgen.cli.commands.account import account
+from dpgen.cli.commands.demo import demo
+from dpgen.cli.commands.plan import plan
+from dpgen.cli.commands.plugins import plugins
+from dpgen.cli.commands.run import run
+from dpgen.cli.commands.sample import sample
 from dpgen.cli.failures import Interrupted, exit_code, interruptible, show
 
 app = typer.Typer(
@@ -17,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-for command in (demo.demo, plan.plan, run.run, sample.sample, account.account, plugins.plugins):
+for command in (demo, plan, run, sample, account, plugins):
     app.command()(command)
 
 

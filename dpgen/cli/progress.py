@@ -93,8 +93,8 @@ class LineProgress(Progress, AbstractContextManager["LineProgress"]):
             now = self._clock()
             if now - self._last >= self._interval:
                 self._last = now
-                left = (now - start) / done * (total - done) if done else 0.0
-                self._say(f"{phase}: {done}/{total}", spent, f"about {_duration(left)} left" if done < total else "")
+                left = f"about {_duration((now - start) / done * (total - done))} left" if 0 < done < total else ""
+                self._say(f"{phase}: {done}/{total}", spent, left)
 
         yield advance
         if self._clock() - start >= self._interval:
