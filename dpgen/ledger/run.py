@@ -89,18 +89,21 @@ class Ledger:
         self._require_affordable(plan.charges)
         if self._recorded_plan is None:
             self._chain.append({"type": "adopted", "charges": [charge.to_json() for charge in plan.charges]})
-        self._plan, self._schedule = plan, Schedule(plan, recorded=len(self._charges))
+        counted = [entry["label"] for entry in self._chain.entries if entry.get("counted")]
+        self._plan, self._schedule = plan, Schedule(plan, recorded=len(self._charges), counted=counted)
 
     def charge(self, event: DpEvent, *, label: str) -> int:
         """Count `event` as spent under `label`, durably. Call it before anything is read.
 
         A planned `SelfComposed(event, n)` is charged whole, once, or as its inner event up to n times under its label;
-        the first of these counts the whole of it as spent.
+        the first of these counts the whole of it as spent. A loop of such releases that was stopped in its middle
+        cannot be resumed.
 
         Returns: which release under this label it is, 0, 1, ...: the address of its noise.
         Raises, and then nothing is charged: `PlanMismatch` when it is not the next charge of the plan, or a plan is
         needed and missing; without a plan, `BudgetExceeded`, `UnsupportedEvent`, and `PrivacyError` for a label used
-        before; `LedgerError` when the ledger is closed or a resumed run charges something else; `StorageError`.
+        before; `LedgerError` when the ledger is closed, or a resumed run charges something else or goes on with
+        counted releases; `StorageError`.
         """
         wanted = Charge(label, event)
         self._chain.require_open()
@@ -109,7 +112,7 @@ class Ledger:
             return 0
         step = self._schedule.step_for(wanted)
         if step.occurrence == 0 and step.planned not in self._charges:
-            self._append(step.planned)
+            self._append(step.planned, counted=step.asked != step.planned)
         self._schedule.advance(step)
         return step.occurrence
 
@@ -178,8 +181,9 @@ class Ledger:
             self._append(charge)
         self._replayed += 1
 
-    def _append(self, charge: Charge) -> None:
-        self._chain.append({"type": "charge"} | charge.to_json())
+    def _append(self, charge: Charge, *, counted: bool = False) -> None:
+        """`counted` charges are released one by one; the line says so, because such a loop cannot be resumed."""
+        self._chain.append({"type": "charge"} | charge.to_json() | ({"counted": True} if counted else {}))
         self._charges.append(charge)
 
     def _require_affordable(self, charges: Sequence[Charge]) -> None:

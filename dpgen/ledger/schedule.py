@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import final
 
 from dpgen.budget import Charge, Plan
-from dpgen.errors import PlanMismatch
+from dpgen.errors import LedgerError, PlanMismatch
 from dpgen.events import SelfComposed
 
 
@@ -28,10 +28,12 @@ class Schedule:
 
     `recorded` is how many of the charges an earlier process of the run has written down. Its finished releases are
     kept in checkpoints, so a resumed run need not ask for them again: recorded charges may be left out.
+    `counted` are the labels whose releases that process made one by one. How many of them it kept is not known here,
+    so the next one could repeat the noise of an earlier one on another question: they are never continued.
     """
 
-    def __init__(self, plan: Plan, *, recorded: int = 0) -> None:
-        self._charges, self._recorded = plan.charges, recorded
+    def __init__(self, plan: Plan, *, recorded: int = 0, counted: Collection[str] = ()) -> None:
+        self._charges, self._recorded, self._counted = plan.charges, recorded, frozenset(counted)
         self._position, self._occurrence = 0, 0
 
     def step_for(self, asked: Charge) -> Step:
@@ -39,8 +41,14 @@ class Schedule:
 
         A charge under way may be left early: its rest is already priced, and releasing less costs no more.
 
-        Raises: `PlanMismatch`.
+        Raises: `PlanMismatch`; `LedgerError` for a counted charge that an earlier process has begun.
         """
+        if asked.label in self._counted:
+            raise LedgerError(
+                f"expected the releases under {asked.label!r} to be made by one process; found some of them made "
+                "before the run was stopped, and going on could use their noise again. Start a new run in another "
+                "folder; what this one charged stays charged."
+            )
         allowed = list(self._allowed())
         for step in allowed:
             if step.asked == asked:

@@ -51,7 +51,11 @@ def open_run(prepared: Prepared, folder: RunFolder, *, context: RunContext, nois
     key = _run_key(prepared, folder, table)
     _reserve(prepared, folder, fresh=fresh)
     ledger = Ledger(prepared.accountant, prepared.budget, path=folder.ledger)
-    ledger.adopt(prepared.plan)
+    try:
+        ledger.adopt(prepared.plan)
+    except BaseException:
+        ledger.close()
+        raise
     source = SecureNoise(key) if noise is None else noise
     records = ArrayRecords(table.images, table.labels)
     private = PrivateDataset(records, prepared.task.info, ledger=ledger, noise=source, context=context)

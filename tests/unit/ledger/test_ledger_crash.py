@@ -23,7 +23,7 @@ BUDGET = Budget(epsilon=3.0, delta=1e-5, relation=ADD_OR_REMOVE_ONE)
 PLAN = Plan(
     (Charge("query", Gaussian(20.0)), Charge("rounds", SelfComposed(Gaussian(9.0), 2)), Charge("tune", Gaussian(5.0)))
 )
-RELEASES = [("query", Gaussian(20.0)), ("rounds", Gaussian(9.0)), ("rounds", Gaussian(9.0)), ("tune", Gaussian(5.0))]
+RELEASES = [("query", Gaussian(20.0)), ("rounds", SelfComposed(Gaussian(9.0), 2)), ("tune", Gaussian(5.0))]
 
 
 @pytest.fixture(autouse=True)

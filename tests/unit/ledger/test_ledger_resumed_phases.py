@@ -8,7 +8,7 @@ import pytest
 
 from dpgen.accountants.gdp import GdpAccountant
 from dpgen.budget import ADD_OR_REMOVE_ONE, Budget, Charge, Plan
-from dpgen.errors import PlanMismatch
+from dpgen.errors import LedgerError, PlanMismatch
 from dpgen.events import Gaussian, SelfComposed
 from dpgen.ledger import Ledger, read_ledger
 
@@ -70,3 +70,18 @@ def test_what_was_passed_over_cannot_be_asked_for_later(tmp_path: Path):
         ledger.charge(TUNE.event, label="tune")
         with pytest.raises(PlanMismatch):
             ledger.charge(QUERY.event, label="query")
+
+
+SINGLE = Charge("tune", Gaussian(5.0))
+
+
+@pytest.mark.parametrize("again", [SINGLE, TUNE], ids=["one more", "the whole"])
+def test_counted_releases_are_not_continued(again: Charge, tmp_path: Path):
+    """Which of them were kept is not known: the next one could repeat the noise of another question."""
+    path = tmp_path / "ledger.jsonl"
+    stopped_after(path, QUERY, SINGLE, SINGLE)
+    with opened(path) as ledger, pytest.raises(LedgerError, match="made by one process"):
+        ledger.charge(again.event, label="tune")
+    with opened(path) as ledger:  # where all of them were kept, the run goes on behind them
+        ledger.charge(LAST.event, label="last")
+    assert read_ledger(path).charges == PLAN.charges
