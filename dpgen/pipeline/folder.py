@@ -14,7 +14,7 @@ from typing import Any, final
 
 from dpgen.errors import ResumeError, StorageError
 from dpgen.record import NAME as RECORD
-from dpgen.storage import FileLock, read, rename_durably, write_atomically
+from dpgen.storage import FileLock, read, remove_durably, rename_durably, write_atomically
 
 
 @final
@@ -100,7 +100,7 @@ class RunFolder:
 
     def abandon(self) -> None:
         """Undo `begin`, for a run that was refused before it could charge anything."""
-        self._settings.unlink(missing_ok=True)
+        remove_durably(self._settings)
         self.forget_key()
 
     def resume(self, settings: dict[str, Any], private_content: Iterator[memoryview]) -> bytes:
@@ -146,7 +146,7 @@ class RunFolder:
 
     def forget_key(self) -> None:
         """Delete the run key: who holds it and the release could take the noise away."""
-        self._key.unlink(missing_ok=True)
+        remove_durably(self._key)
 
     def _stored(self) -> dict[str, Any]:
         data = json.loads(read(self._settings))
