@@ -85,9 +85,9 @@ class Selection:
         votes = np.maximum(self.histogram, 0)
         shares = 100 * votes / np.maximum(votes.sum(axis=1, keepdims=True), 1)
         return {
-            "public_classes": {
+            "private_class": {
                 self.private_names[row]: [
-                    {"class": self.public_names[c], "noisy_share_of_votes_percent": round(float(shares[row, c]), 1)}
+                    {"public_class": self.public_names[c], "noisy_share_of_votes_percent": round(float(shares[row, c]), 1)}
                     for c in taken
                 ]
                 for row, taken in enumerate(self.chosen)

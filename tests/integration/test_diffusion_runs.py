@@ -65,7 +65,7 @@ def test_privimage_charges_its_plan_and_releases_its_selection(tmp_path: Path) -
     assert isinstance(record.charges[1].event, SelfComposed)
     assert 7.5 < record.guarantee.epsilon_upper <= 8.0
     release = tmp_path / "run" / "release"
-    chosen = json.loads((release / "selection.json").read_text())["public_classes"]
+    chosen = json.loads((release / "selection.json").read_text())["private_class"]
     assert list(chosen) == ["low", "middle", "high"]
     assert (release / "selection.png").read_bytes().startswith(b"\x89PNG")
     assert (release / "samples.png").exists()
