@@ -1,0 +1,44 @@
+"""Each configuration key is documented, with its default where that is a plain value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from dpgen.config import Config
+from dpgen_plugins.diffusion.dpdm import DpdmConfig
+from dpgen_plugins.diffusion.privimage import PrivImageConfig
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text()
+
+
+def keys(model: type[BaseModel], under: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from keys(field.annotation, f"{under}{name}.")
+        else:
+            yield under + name
+
+
+def section(name: str) -> str:
+    return re.split(r"^## ", PAGE.split(f"## [{name}]\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+@pytest.mark.parametrize("key", [key for key in keys(Config) if not key.startswith("method.")])
+def test_each_key_is_documented(key: str) -> None:
+    table, name = key.split(".")
+    assert f"`{name}`" in section(table)
+
+
+@pytest.mark.parametrize("key", sorted({*keys(PrivImageConfig), *keys(DpdmConfig)}))
+def test_each_setting_of_the_methods_is_documented(key: str) -> None:
+    assert f"`{key}`" in section("method")
+
+
+def test_no_setting_is_documented_that_does_not_exist() -> None:
+    documented = set(re.findall(r"`((?:network|noise_levels|finetune|sampler|query|pretrain)\.\w+)`", PAGE))
+    assert documented == {*keys(PrivImageConfig), *keys(DpdmConfig)}
