@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 from dpgen.errors import DataError, DpgenError
 
 
 @contextmanager
 def discreet(what: str) -> Iterator[None]:
-    """Replace an `IndexError` or `ValueError`, whose text may quote a record ("target 12 is out of bounds").
+    """Replace an `IndexError`, `ValueError` or `RuntimeError`, whose text may quote a record ("12 is out of bounds").
 
     Raises: `DataError` that names only `what`, the code that failed.
     """
     try:
         yield
-    except DpgenError:  # carries no record by the rule of dpgen.errors
+    except (DpgenError, torch.OutOfMemoryError):  # carry no record: by the rule of dpgen.errors; sizes in bytes
         raise
-    except (IndexError, ValueError) as error:
+    except (IndexError, ValueError, RuntimeError) as error:
         raise DataError(
             f"`{what}` must accept every record of the declared shape and classes; found {type(error).__name__}, "
             "its text withheld because it may quote a record. Check the labels against the declared classes, and "

@@ -109,7 +109,8 @@ class RunFolder:
         Raises: `ResumeError` naming what has changed; the content of nothing private is shown.
         """
         stored = self._stored()
-        changed = _differences({name: stored.get(name) for name in settings}, settings)
+        begun_with = {name: value for name, value in stored.items() if name not in ("run", "private_data")}
+        changed = _differences(begun_with, settings)
         if changed:
             raise ResumeError(
                 f"expected the settings that the run in {self.root} began with; found changes in "

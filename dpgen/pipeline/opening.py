@@ -48,7 +48,7 @@ def open_run(prepared: Prepared, folder: RunFolder, *, context: RunContext, nois
     table = prepared.private.load(shape, on_corrupt=config.data.on_corrupt)
     public = None if prepared.public is None else _public(prepared, prepared.public.load(shape))
     fresh = not folder.begun
-    key = _run_key(prepared, folder, table)
+    key = _run_key(prepared, folder, table, is_private=noise is None or noise.is_private)
     _reserve(prepared, folder, fresh=fresh)
     ledger = Ledger(prepared.accountant, prepared.budget, path=folder.ledger)
     try:
@@ -93,12 +93,14 @@ def _public(prepared: Prepared, table: ImageTable) -> PublicDataset:
     return PublicDataset(prepared.public.name, table.images, table.labels, table.class_names)
 
 
-def _run_key(prepared: Prepared, folder: RunFolder, table: ImageTable) -> bytes:
+def _run_key(prepared: Prepared, folder: RunFolder, table: ImageTable, *, is_private: bool) -> bytes:
+    # What a test double drew is kept in checkpoints: resumed with real noise, the run would be stamped private.
+    settings = fixed_settings(prepared) | ({} if is_private else {"noise": "a test double"})
     if folder.begun:
         _log.info("resumed")
-        return folder.resume(fixed_settings(prepared), _content(table))
+        return folder.resume(settings, _content(table))
     key = SecureNoise().key
-    folder.begin(fixed_settings(prepared), _content(table), name=prepared.config.run.name, key=key)
+    folder.begin(settings, _content(table), name=prepared.config.run.name, key=key)
     _log.info("begun")
     return key
 

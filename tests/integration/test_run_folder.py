@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from dpgen.errors import (
     UnknownName,
 )
 from dpgen.ledger import OwnerLedger, read_ledger
+from dpgen.mechanisms.context import Advance, SilentProgress
 from dpgen.noise import SeededNoise
 from dpgen.pipeline import execute, prepare, run
 from dpgen.pipeline.folder import RunFolder
@@ -242,6 +244,23 @@ def test_resuming_refuses_other_settings_and_other_data(tmp_path: Path):
     (tmp_path / "run").rename(tmp_path / "moved")
     moved = [f"run.output={tmp_path}/moved", "compute.physical_batch=64"]  # place and speed may change
     assert run(toy_config(tmp_path, moved), registry=toy_registry(), resume=True).private
+
+
+class _StopInRefine(SilentProgress):
+    def track(self, phase: str, total: int) -> AbstractContextManager[Advance]:
+        if phase == "refine":
+            raise KeyboardInterrupt
+        return super().track(phase, total)
+
+
+def test_what_a_test_double_drew_is_never_stamped_private(tmp_path: Path):
+    """Its answers lie in checkpoints: resumed with real noise, they would be released as if they were protected."""
+    config = toy_config(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, registry=toy_registry(), progress=_StopInRefine(), noise=SeededNoise(0))
+    with pytest.raises(ResumeError, match="noise"):
+        run(config, registry=toy_registry(), resume=True)
+    assert not run(config, registry=toy_registry(), resume=True, noise=SeededNoise(0)).private
 
 
 def test_a_begun_folder_is_not_begun_again(tmp_path: Path):

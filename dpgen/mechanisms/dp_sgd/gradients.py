@@ -19,6 +19,8 @@ from dpgen.mechanisms.dp_sgd.layers import Leaves, Rule, rule_for
 RowLoss: TypeAlias = Callable[..., Tensor]
 """`loss(module, *inputs) -> [rows]`: one loss per row, each from its own row alone."""
 
+_NORM_BLOCK = 1024
+
 
 @dataclass(frozen=True)
 class ClippedSum:
@@ -144,9 +146,24 @@ def _forward(rule: Rule, layer: nn.Module, leaves: Leaves, examples: int, rows: 
 
 def _norms(gradients: list[Tensor]) -> Tensor:
     """L2 norms over all parameters together, `[examples]`, in at least float32."""
-    each = [torch.linalg.vector_norm(_in_memory_order(g).flatten(1), dim=1, dtype=_wide(g.dtype)) for g in gradients]
+    each = [_row_norms(_in_memory_order(g).flatten(1), _wide(g.dtype)) for g in gradients]
     norms: Tensor = torch.linalg.vector_norm(torch.stack(each), dim=0)
     return norms
+
+
+def _row_norms(rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """L2 norm of each row, block by block.
+
+    The CPU adds the squares of a row one after another: over millions of entries the norm came out 0.2 % too small,
+    and so the clipped example 0.2 % too long.
+    """
+    whole = rows.shape[1] // _NORM_BLOCK * _NORM_BLOCK
+    if whole <= _NORM_BLOCK:
+        norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=dtype)
+        return norms
+    blocks = torch.linalg.vector_norm(rows[:, :whole].view(len(rows), -1, _NORM_BLOCK), dim=2, dtype=dtype)
+    rest = torch.linalg.vector_norm(rows[:, whole:], dim=1, keepdim=True, dtype=dtype)
+    return _row_norms(torch.cat([blocks, rest], dim=1), dtype)
 
 
 def _weighted_sum(gradients: Tensor, factors: Tensor, finite: Tensor | None) -> Tensor:

@@ -18,6 +18,7 @@ from dpgen.errors import InvalidValue
 from dpgen.events import DpEvent, Gaussian, PoissonSampled, SelfComposed
 from dpgen.mechanisms.base import Ids, Mechanism, Records
 from dpgen.mechanisms.context import RunContext
+from dpgen.mechanisms.discreet import discreet
 from dpgen.mechanisms.dp_sgd.checks import check_module
 from dpgen.mechanisms.dp_sgd.gradients import RowLoss, clipped_gradient_sum
 from dpgen.mechanisms.dp_sgd.rehearsal import Inputs, rehearse
@@ -157,8 +158,9 @@ class DpSgd(Mechanism[TrainedModule]):
         for chunk, ids in enumerate(_pieces(joined, max(1, context.physical_batch // self.views))):
             images, labels = (t.to(context.device) for t in records.batch(ids))
             random = noise.row_random(ids, views=self.views, step=state.step, chunk=chunk, device=context.device)
-            rows = self.inputs(images, labels, views=self.views, random=random)
-            part = clipped_gradient_sum(state.module, self.loss, rows, views=self.views, clip_norm=self.clip_norm)
+            with discreet("inputs and loss"):
+                rows = self.inputs(images, labels, views=self.views, random=random)
+                part = clipped_gradient_sum(state.module, self.loss, rows, views=self.views, clip_norm=self.clip_norm)
             for name, tensor in part.sum.items():
                 total[name] += tensor
         return total

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dpgen.budget import ADD_OR_REMOVE_ONE, REPLACE_ONE
 from dpgen.data.datasets import ArrayRecords
-from dpgen.errors import InvalidValue, PrivacyError, ResumeError
+from dpgen.errors import DataError, InvalidValue, PrivacyError, ResumeError
 from dpgen.events import Gaussian, PoissonSampled, SelfComposed
 from dpgen.mechanisms import Checkpoints, Progress, RunContext
 from dpgen.mechanisms.dp_sgd import DpSgd, TrainedModule, clipped_gradient_sum, dp_sgd_event, training
@@ -224,3 +224,18 @@ def test_another_releases_checkpoint_is_refused(changes, seed, word):
         measure(make(**changes), seed=seed, checkpoints=checkpoints)
     other = replace(make(**changes), phase="second")
     measure(other, seed=seed, checkpoints=checkpoints)
+
+
+def gathered_loss(module, images, labels):
+    return -module(images).log_softmax(1).gather(1, labels[:, None]).squeeze(1)
+
+
+@pytest.mark.parametrize("broken", [loss, gathered_loss])
+def test_an_error_about_a_record_does_not_quote_it(broken):
+    """PyTorch says "Target 7 is out of bounds" (IndexError) or "index 7 is out of bounds" (RuntimeError)."""
+    sound = records()
+    images, labels = sound.batch(sound.ids)
+    odd = ArrayRecords((images * 255).to(torch.uint8), torch.full_like(labels, 7))
+    with pytest.raises(DataError, match="inputs and loss") as caught:
+        measure(make(loss=broken), odd)
+    assert "7" not in str(caught.value)
