@@ -34,7 +34,11 @@ def plan_table(prepared: Prepared) -> RenderableType:
         f"budget epsilon={budget.epsilon:.4g} at delta={budget.delta:.3g}, {budget.relation}, "
         f"accountant {prepared.accountant.name}. No data was opened."
     )
-    return Group(table, *(Text(f"- {note}") for note in prepared.plan.notes), Text(summary))
+    notes = list(prepared.plan.notes)
+    if prepared.group is not None:
+        size, (epsilon, delta) = prepared.task.info.max_images_per_person, prepared.group
+        notes.append(f"for {size} images of one person: epsilon={upper_bound(epsilon)}, delta={upper_bound(delta)}")
+    return Group(table, *(Text(f"- {note}") for note in notes), Text(summary))
 
 
 def facts_table(facts: Mapping[str, object]) -> RenderableType:

@@ -58,6 +58,10 @@ class RunFolder:
             )
         if resume or not self.root.exists():
             return
+        if not self.root.is_dir():
+            raise StorageError(
+                f"expected a folder for the run; found a file at {self.root}. Choose another one (run.output or --out)."
+            )
         if self.finished or self.begun:
             state = "a finished" if self.finished else "an unfinished"
             mend = "Choose" if self.finished else "Continue it with --resume, or choose"
@@ -73,8 +77,14 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder against other processes. Raises: `StorageError` when one is at work in it."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        self.internal.mkdir(mode=0o700, exist_ok=True)  # for the owner's eyes alone
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self.internal.mkdir(mode=0o700, exist_ok=True)  # for the owner's eyes alone
+        except OSError as error:
+            raise StorageError(
+                f"expected a place to write the run at {self.root}; it cannot be made ({type(error).__name__}). "
+                "Choose another one (run.output or --out), or mend its permissions."
+            ) from error
         lock = FileLock(self.internal / "lock")
         if not lock.acquire():
             raise StorageError(

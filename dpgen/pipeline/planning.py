@@ -8,7 +8,7 @@ from typing import Any
 
 from dpgen.accountants.base import Accountant
 from dpgen.accountants.pricing import PricedCharge, price
-from dpgen.budget import Budget, Plan
+from dpgen.budget import Budget, Guarantee, Plan
 from dpgen.config import Config, DataConfig, validated
 from dpgen.data.info import DatasetInfo, Shape, Unit
 from dpgen.data.sources.base import ImageSource
@@ -36,6 +36,16 @@ class Prepared:
     public: ImageSource | None
     test: ImageSource | None
 
+    @property
+    def group(self) -> tuple[float, float] | None:
+        """(epsilon, delta) for all images of one person together; None where the unit is an image."""
+        info, budget, name = self.task.info, self.budget, self.accountant.name
+        if info.unit is not Unit.PERSON:
+            return None
+        epsilon = self.prices[-1].cumulative_epsilon if self.prices else 0.0
+        one = Guarantee(epsilon, budget.delta, budget.relation, name, self.accountant.kind)
+        return one.for_group(info.max_images_per_person)
+
     def to_json(self) -> dict[str, Any]:
         """The plan and its price as plain JSON data."""
         return {
@@ -55,6 +65,9 @@ class Prepared:
                 }
                 for line in self.prices
             ],
+            "group": None
+            if self.group is None
+            else {"size": self.task.info.max_images_per_person, "epsilon": self.group[0], "delta": self.group[1]},
             "notes": list(self.plan.notes),
         }
 
@@ -74,6 +87,7 @@ def prepare(config: Config, registry: Registry, *, data_at_hand: bool = True) ->
     private = open_source(config.data.private, named=named, class_names=declared, may_be_absent=absent)
     public = _public(config.data, named)
     info = declared_info(config.data, private)
+    _require_enough_to_score(config, info)
     public_info = None if public is None else PublicInfo(public.name, info.shape, public.class_names())
     task = Task(info, public_info, config.run.count)
     budget = config.privacy.budget(info.nominal_records)
@@ -131,6 +145,20 @@ def _public(data: DataConfig, named: Named) -> ImageSource | None:
     if data.public is None:
         return None
     return open_source(data.public, named=named, options=data.public_options)
+
+
+def _require_enough_to_score(config: Config, info: DatasetInfo) -> None:
+    """Refuse, before anything is charged, a run whose scores would fail at its end.
+
+    The classifier trains on one image of each class at least and is chosen by another one.
+    """
+    classes = len(info.class_names)
+    if config.data.test is None or not config.evaluation.enabled or config.run.count >= 2 * classes:
+        return
+    raise ConfigError(
+        f"run.count: scores need two synthetic images of each class, {2 * classes} for {classes} classes; "
+        f"found {config.run.count}. Raise it, or set evaluation.enabled = false."
+    )
 
 
 def _test(config: Config, named: Named, info: DatasetInfo) -> ImageSource | None:

@@ -104,6 +104,12 @@ def test_sample_reads_the_release_alone(dpgen: Command, tmp_path: Path):
     assert "Give the folder of a finished run" in dpgen("sample", tmp_path / "nowhere").err
 
 
+def test_sample_refuses_an_unknown_format(dpgen: Command, tmp_path: Path):
+    refused = dpgen("sample", tmp_path, "--format", "jpg")
+    assert refused.code == 2
+    assert "one of parquet, npz, auto; found 'jpg'" in refused.err
+
+
 def test_plan_shows_each_charge(dpgen: Command, tmp_path: Path):
     shown = dpgen("plan", written(tmp_path))
     assert shown.code == 0

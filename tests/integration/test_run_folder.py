@@ -310,6 +310,28 @@ def test_a_person_gets_the_guarantee_of_the_group(tmp_path: Path):
     assert record.group["delta"] > record.guarantee.delta
 
 
+def test_a_plan_tells_the_guarantee_of_the_group(tmp_path: Path):
+    assert prepare(toy_config(tmp_path), toy_registry()).to_json()["group"] is None
+    prepared = prepare(toy_config(tmp_path, ["data.unit=person", "data.max_images_per_person=3"]), toy_registry())
+    group = prepared.to_json()["group"]
+    assert group["epsilon"] == pytest.approx(3 * prepared.prices[-1].cumulative_epsilon)
+    assert group["delta"] > prepared.budget.delta
+
+
+def test_too_few_images_to_score_are_refused_before_anything_is_charged(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"run\.count.*found 1\. Raise it, or set evaluation\.enabled"):
+        run(config_in(tmp_path, "run.count=1"), registry=toy_registry())
+    assert not (tmp_path / "run").exists()
+    run(config_in(tmp_path, "run.count=1", "evaluation.enabled=false"), registry=toy_registry())
+
+
+def test_a_place_that_cannot_hold_a_run_is_told(tmp_path: Path):
+    (tmp_path / "file").touch()
+    for place in ("file", "file/below"):
+        with pytest.raises(StorageError, match=r"found a file|cannot be made .*--out"):
+            run(toy_config(tmp_path, [f"run.output={tmp_path}/{place}"]), registry=toy_registry())
+
+
 @pytest.mark.parametrize(
     ("override", "error", "mend"),
     [

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from dpgen.data.info import DatasetInfo
 
 
+_FORMATS = ("parquet", "npz", "auto")
+
+
 def sample(
     run: Annotated[Path, typer.Argument(help="A run folder, or its release folder.")],
     count: Annotated[int, typer.Option(help="Images to make.", min=1)] = 1000,
@@ -31,9 +34,12 @@ def sample(
     """Make more images from a released model. Reads the release alone: post-processing, free of privacy cost."""
     from dpgen.cli.output import Output
     from dpgen.cli.tables import facts_table
+    from dpgen.errors import ConfigError
     from dpgen.pipeline.released import load_released, write_samples
     from dpgen.plugins.registry import default_registry
 
+    if form not in _FORMATS:
+        raise ConfigError(f"--format is one of {', '.join(_FORMATS)}; found {form!r}. Choose one of them.")
     output = Output(json=json, quiet=quiet)
     generator, task = load_released(run, default_registry())
     wanted = None if labels is None else _dealt(labels, task.info, count)

@@ -33,7 +33,7 @@ def open_source(
     labels, for path sources. `options` go to a registered source as keyword arguments; path sources have none.
     `may_be_absent`: a path whose class names are declared need not exist until it is loaded, so that a run can be
     priced on a machine that does not hold the data.
-    Raises: `UnknownName`, `DataError` when a file is missing, `ConfigError` for an option that the source has not.
+    Raises: `UnknownName`, `DataError` when nothing is at a path, `ConfigError` for an option that the source has not.
     """
     options = dict(options or {})
     if spelling in named:
@@ -42,6 +42,11 @@ def open_source(
     absent = may_be_absent and class_names is not None and not path.exists()
     folder = path.is_dir() or (absent and not path.suffix)
     if not folder and path.suffix not in _SUFFIXES:
+        if len(path.parts) > 1 and not path.exists():
+            raise DataError(
+                f"expected a folder of class folders, a .parquet or an .npz file at {path.absolute()}; found none. "
+                "Check the path; to plan where the data is not, declare data.classes."
+            )
         raise UnknownName("data source", spelling, named, hint="Or a path to a folder, .parquet or .npz.")
     if options:
         raise ConfigError(f"a path has no options; found {', '.join(options)} for {spelling!r}. Remove them.")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dpgen.data import Shape, open_source
-from dpgen.errors import DataError, DpgenError, UnknownName
+from dpgen.errors import DataError, DpgenError
 
 
 @pytest.mark.parametrize("name", ["train.parquet", "train.npz", "train"])
@@ -24,5 +24,5 @@ def test_absent_data_without_declared_classes_is_refused(tmp_path: Path) -> None
 def test_absent_data_is_refused_where_it_is_needed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="found none"):
         open_source(str(tmp_path / "train.parquet"), named={}, class_names=["a"])
-    with pytest.raises(UnknownName):
+    with pytest.raises(DataError, match=r"class folders.*train; found none\. Check the path"):
         open_source(str(tmp_path / "train"), named={}, class_names=["a"])
