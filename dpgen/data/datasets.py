@@ -36,6 +36,8 @@ class ArrayRecords(Records):
             raise DataError("expected one int64 label per image; found another dtype or length. Give labels [n] int64.")
         self._images, self._labels = images, labels
         self._ids = np.arange(len(images), dtype=np.int64) if ids is None else np.asarray(ids, dtype=np.int64)
+        if len(self._ids) != len(images) or (np.diff(self._ids) <= 0).any():
+            raise DataError("expected one id per image, distinct and ascending; found others. Leave `ids` out.")
         self._rows = {int(i): row for row, i in enumerate(self._ids)} if ids is not None else None
 
     @property

@@ -69,7 +69,8 @@ class Schedule:
         for index in range(position, last + 1):
             planned = self._charges[index]
             yield Step(planned, planned, 0, index + 1, 0)
-            yield from self._single(index, 0)
+            if index >= self._recorded:  # what was charged whole before is asked for whole again, or not at all
+                yield from self._single(index, 0)
 
     def _single(self, position: int, occurrence: int) -> Iterator[Step]:
         """One release of the inner event of a planned `SelfComposed`."""

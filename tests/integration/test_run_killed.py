@@ -132,12 +132,13 @@ def test_nothing_is_released_before_the_end(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_killed_before_every_single_storage_operation(tmp_path: Path, expected: RunRecord):
+@pytest.mark.parametrize(("operation", "at_least"), [("write", 20), ("fsync", 20), ("replace", 10)])
+def test_killed_before_every_operation_of_a_kind(operation: str, at_least: int, tmp_path: Path, expected: RunRecord):
     nth, killed = 0, True
     while killed:
         (folder := tmp_path / str(nth)).mkdir()
         config = config_in(folder)
-        killed = run_until_killed(config, AtStorage("write", "", nth))
+        killed = run_until_killed(config, AtStorage(operation, "", nth))
         if killed:
             resume = RunFolder(folder / "run").internal.is_dir()
             record = run(config, registry=toy_registry(), resume=resume)
@@ -145,4 +146,4 @@ def test_killed_before_every_single_storage_operation(tmp_path: Path, expected: 
             assert record.charges == expected.charges
             assert len(_lines(folder / "owner.jsonl")) == 2
         nth += 1
-    assert nth > 20
+    assert nth > at_least

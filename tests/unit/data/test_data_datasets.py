@@ -78,6 +78,13 @@ def test_ids_stay_when_a_record_leaves() -> None:
     assert neighbour.without(2).ids.tolist() == [0]
 
 
+@pytest.mark.parametrize("ids", [[0, 1, 1], [2, 1, 0], [0, 1]])
+def test_ids_are_distinct_and_ascending(ids: list[int]) -> None:
+    """A record that appears twice would count twice."""
+    with pytest.raises(DataError, match="distinct"):
+        ArrayRecords(images(), torch.tensor([0, 1, 0]), np.array(ids))
+
+
 def test_bad_arrays_are_refused_without_their_number() -> None:
     with pytest.raises(DataError, match="uint8"):
         ArrayRecords(torch.zeros(7919, 1, 2, 2), torch.zeros(7919, dtype=torch.int64))

@@ -51,6 +51,13 @@ def test_a_recorded_charge_may_be_repeated_after_one_that_was_left_out(tmp_path:
     assert read_ledger(path).charges == PLAN.charges, "repeating a charge writes no second line"
 
 
+def test_what_was_charged_whole_is_not_taken_apart(tmp_path: Path):
+    path = tmp_path / "ledger.jsonl"
+    stopped_after(path, QUERY, TUNE)
+    with opened(path) as ledger, pytest.raises(PlanMismatch):
+        ledger.charge(Gaussian(5.0), label="tune")
+
+
 def test_a_charge_that_was_never_recorded_may_not_be_left_out(tmp_path: Path):
     path = tmp_path / "ledger.jsonl"
     stopped_after(path, QUERY)
