@@ -113,19 +113,22 @@ class RunFolder:
         remove_durably(self._settings)
         self.forget_key()
 
-    def resume(self, settings: dict[str, Any], private_content: Iterator[memoryview]) -> bytes:
-        """The key of the run begun here, if its settings and its private data are still the same.
-
-        Raises: `ResumeError` naming what has changed; the content of nothing private is shown.
-        """
-        stored = self._stored()
-        begun_with = {name: value for name, value in stored.items() if name not in ("run", "private_data")}
+    def require_settings(self, settings: dict[str, Any]) -> None:
+        """Raises: `ResumeError` naming what has changed since the run began here."""
+        begun_with = {name: value for name, value in self._stored().items() if name not in ("run", "private_data")}
         changed = _differences(begun_with, settings)
         if changed:
             raise ResumeError(
                 f"expected the settings that the run in {self.root} began with; found changes in "
                 f"{', '.join(changed)}. Undo them, or start a new run in another folder."
             )
+
+    def resume(self, settings: dict[str, Any], private_content: Iterator[memoryview]) -> bytes:
+        """The key of the run begun here, if its settings and its private data are still the same.
+
+        Raises: `ResumeError` naming what has changed; the content of nothing private is shown.
+        """
+        self.require_settings(settings)
         try:
             key = read(self._key)
         except StorageError as error:
@@ -133,7 +136,7 @@ class RunFolder:
                 f"expected the run key in {self.internal}; it is gone, so the run cannot repeat its noise. "
                 "Start a new run in another folder; what this one charged stays charged."
             ) from error
-        if not hmac.compare_digest(stored["private_data"], _keyed_digest(key, private_content)):
+        if not hmac.compare_digest(self._stored()["private_data"], _keyed_digest(key, private_content)):
             raise ResumeError(
                 f"expected the private data that the run in {self.root} began with; found other data. "
                 "Restore it, or start a new run in another folder."

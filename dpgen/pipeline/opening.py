@@ -33,6 +33,7 @@ class Opened:
 
     private: PrivateDataset
     public: PublicDataset | None
+    test: ImageTable | None
     ledger: Ledger
     noise: NoiseSource
     context: RunContext
@@ -47,6 +48,8 @@ def open_run(prepared: Prepared, folder: RunFolder, *, context: RunContext, nois
     config, shape = prepared.config, prepared.task.info.shape
     table = prepared.private.load(shape, on_corrupt=config.data.on_corrupt)
     public = None if prepared.public is None else _public(prepared, prepared.public.load(shape))
+    # Decoded before anything is charged, so that a corrupt file costs no budget; nothing looks at it until the scores.
+    test = None if prepared.test is None else prepared.test.load(shape, on_corrupt=config.data.on_corrupt)
     fresh = not folder.begun
     key = _run_key(prepared, folder, table, is_private=noise is None or noise.is_private)
     _reserve(prepared, folder, fresh=fresh)
@@ -59,7 +62,7 @@ def open_run(prepared: Prepared, folder: RunFolder, *, context: RunContext, nois
     source = SecureNoise(key) if noise is None else noise
     records = ArrayRecords(table.images, table.labels)
     private = PrivateDataset(records, prepared.task.info, ledger=ledger, noise=source, context=context)
-    return Opened(private=private, public=public, ledger=ledger, noise=source, context=context)
+    return Opened(private=private, public=public, test=test, ledger=ledger, noise=source, context=context)
 
 
 def run_context(config: Config, folder: RunFolder, progress: Progress) -> RunContext:
@@ -94,8 +97,7 @@ def _public(prepared: Prepared, table: ImageTable) -> PublicDataset:
 
 
 def _run_key(prepared: Prepared, folder: RunFolder, table: ImageTable, *, is_private: bool) -> bytes:
-    # What a test double drew is kept in checkpoints: resumed with real noise, the run would be stamped private.
-    settings = fixed_settings(prepared) | ({} if is_private else {"noise": "a test double"})
+    settings = fixed_settings(prepared, is_private=is_private)
     if folder.begun:
         _log.info("resumed")
         return folder.resume(settings, _content(table))
@@ -105,11 +107,15 @@ def _run_key(prepared: Prepared, folder: RunFolder, table: ImageTable, *, is_pri
     return key
 
 
-def fixed_settings(prepared: Prepared) -> dict[str, Any]:
-    """What a resumed run must share with its beginning: everything but `[compute]` and the place of the folder."""
+def fixed_settings(prepared: Prepared, *, is_private: bool) -> dict[str, Any]:
+    """What a resumed run must share with its beginning: everything but `[compute]` and the place of the folder.
+
+    The kind of noise too: what a test double drew is kept in checkpoints, and must never be stamped private.
+    """
     config = prepared.config.model_dump(mode="json", exclude={"compute": True, "run": {"output"}})
     plan = [charge.to_json() for charge in prepared.plan.charges]
-    return dict(json.loads(json.dumps({"config": config, "plan": plan})))
+    double = {} if is_private else {"noise": "a test double"}
+    return dict(json.loads(json.dumps({"config": config, "plan": plan} | double)))
 
 
 def _content(table: ImageTable) -> Iterator[memoryview]:

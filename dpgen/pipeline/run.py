@@ -19,7 +19,7 @@ from dpgen.evaluation.recipe import Recipe
 from dpgen.mechanisms.context import Progress, RunContext, SilentProgress
 from dpgen.noise import NoiseSource
 from dpgen.pipeline.folder import RunFolder
-from dpgen.pipeline.opening import Opened, open_run, run_context
+from dpgen.pipeline.opening import Opened, fixed_settings, open_run, run_context
 from dpgen.pipeline.planning import Prepared, prepare
 from dpgen.pipeline.release import publish
 from dpgen.plugins.registry import Registry, default_registry
@@ -64,6 +64,8 @@ def execute(
     with folder.locked():
         folder.check(resume=resume)  # again: another process may have begun in between
         if folder.finished:
+            if folder.begun:  # unless the owner has removed internal/
+                folder.require_settings(fixed_settings(prepared, is_private=noise is None or noise.is_private))
             folder.forget_key()
             return RunRecord.read(folder.release)
         with _logged(folder):
@@ -115,16 +117,14 @@ def _evaluate(
     prepared: Prepared, opened: Opened, synthetic: SyntheticDataset, folder: RunFolder
 ) -> dict[str, object] | None:
     """Scores against the private test split, for `internal/` alone; None where the owner gave no such split."""
-    if prepared.test is None:
+    if opened.test is None:
         return None
     if not folder.scores.exists():  # the split is opened once, also when the run was stopped after its scores
-        config, shape = prepared.config, prepared.task.info.shape
-        table = prepared.test.load(shape, on_corrupt=config.data.on_corrupt)
         protocol = Protocol(
-            TestSplit(table.images, table.labels, table.class_names),
+            TestSplit(opened.test.images, opened.test.labels, opened.test.class_names),
             opened.public,
             recipe=_recipe(prepared),
-            seed=config.run.seed,
+            seed=prepared.config.run.seed,
             device=opened.context.device,
             progress=opened.context.progress,
         )

@@ -145,6 +145,23 @@ def test_a_finished_run_is_returned_and_not_repeated(finished: RunFolder):
         run(config, registry=toy_registry())
 
 
+def test_a_finished_run_is_not_passed_off_as_one_with_other_settings(finished: RunFolder):
+    folder = finished.root.parent
+    config = config_in(folder, f"privacy.ledger={folder}/owner.jsonl", "run.seed=99")
+    with pytest.raises(ResumeError, match=r"config\.run\.seed"):
+        run(config, registry=toy_registry(), resume=True)
+
+
+def test_a_corrupt_test_split_is_refused_before_anything_is_charged(tmp_path: Path):
+    config = toy_config(tmp_path, [f"data.test={tmp_path}/test.npz"])
+    archive = dict(np.load(tmp_path / "test.npz"))
+    np.savez(tmp_path / "test.npz", images=archive["images"], labels=archive["labels"] + 99, class_names=CLASS_NAMES)
+    with pytest.raises(DataError, match="declared classes"):
+        run(config, registry=toy_registry())
+    assert not (tmp_path / "run/internal/ledger.jsonl").exists()
+    assert not (tmp_path / "run/release").exists()
+
+
 def test_a_released_model_samples_again(finished: RunFolder):
     for place in (finished.root, finished.release):
         generator, task = load_released(place, toy_registry())

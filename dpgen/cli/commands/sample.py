@@ -37,6 +37,7 @@ def sample(
     from dpgen.errors import ConfigError
     from dpgen.pipeline.released import load_released, write_samples
     from dpgen.plugins.registry import default_registry
+    from dpgen.record import NAME as RECORD
 
     if form not in _FORMATS:
         raise ConfigError(f"--format is one of {', '.join(_FORMATS)}; found {form!r}. Choose one of them.")
@@ -45,7 +46,8 @@ def sample(
     wanted = None if labels is None else _dealt(labels, task.info, count)
     with output.progress({}) as progress:
         made = generator.sample(count, labels=wanted, seed=seed, progress=progress)
-    folder = run / "samples" / str(seed) if out is None else out
+    root = run.resolve().parent if (run / RECORD).exists() else run  # a release stays as it was recorded
+    folder = root / "samples" / str(seed) if out is None else out
     written = write_samples(made, folder, form)
     facts = {"images": str(written[0]), "sheet": str(written[1]), "count": count, "seed": seed, "privacy_cost": 0}
     output.result(facts, facts_table(facts))
