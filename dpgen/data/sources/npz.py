@@ -43,7 +43,7 @@ class NpzSource(ImageSource):
             if "class_names" not in archive:
                 raise DataError(
                     f"expected an array class_names in {self._path.name}; found none. "
-                    "Declare class_names, in the order of the labels."
+                    "Declare class_names (`data.classes` in a configuration), in the order of the labels."
                 )
             names = declared_class_names(archive["class_names"].tolist())
         assert names is not None
