@@ -58,7 +58,8 @@ class ParquetSource(ImageSource):
         if names is None:
             raise DataError(
                 "expected class names in the schema metadata (key class_names or huggingface) of "
-                f"{self._paths[0].name}; found none. Declare class_names (`data.classes` in a configuration), in the order of the labels."
+                f"{self._paths[0].name}; found none. Declare class_names (`data.classes` in a configuration), in the "
+                "order of the labels."
             )
         return names
 
