@@ -83,11 +83,11 @@ class Selection:
     def to_json(self) -> dict[str, Any]:
         """Chosen public classes by private class, and their noisy shares of the votes, in percent."""
         votes = np.maximum(self.histogram, 0)
-        shares = 100 * votes / np.maximum(votes.sum(axis=1, keepdims=True), 1)
+        shares = np.round(100 * votes / np.maximum(votes.sum(axis=1, keepdims=True), 1), 1)
         return {
             "private_class": {
                 self.private_names[row]: [
-                    {"public_class": self.public_names[c], "noisy_share_of_votes_percent": round(float(shares[row, c]), 1)}
+                    {"public_class": self.public_names[c], "noisy_share_of_votes_percent": float(shares[row, c])}
                     for c in taken
                 ]
                 for row, taken in enumerate(self.chosen)
