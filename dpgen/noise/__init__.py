@@ -5,6 +5,7 @@ after a crash repeats itself; two different addresses never share one.
 """
 
 from dpgen.noise.base import Floats, Integers, NoiseSource, RowRandom
+from dpgen.noise.rows import PublicRows
 from dpgen.noise.sources import SecureNoise, SeededNoise
 
-__all__ = ["Floats", "Integers", "NoiseSource", "RowRandom", "SecureNoise", "SeededNoise"]
+__all__ = ["Floats", "Integers", "NoiseSource", "PublicRows", "RowRandom", "SecureNoise", "SeededNoise"]

@@ -56,3 +56,19 @@ class RecordRows(RowRandom):
     def _joined(self, draws: list[NDArray[np.float32]], shape: tuple[int, ...]) -> Tensor:
         rows = np.concatenate(draws) if draws else np.empty((0, *shape), dtype=np.float32)
         return torch.from_numpy(rows.reshape(len(draws) * self._views, *shape)).to(self._device)
+
+
+@final
+class PublicRows(RowRandom):
+    """Rows from a public generator: for public or made-up images only."""
+
+    def __init__(self, rows: int, generator: torch.Generator, device: torch.device) -> None:
+        self._rows, self._generator, self._device = rows, generator, device
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal draws `[rows, *shape]`."""
+        return torch.randn(self._rows, *shape, generator=self._generator).to(self._device)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Uniform draws in [0, 1) `[rows, *shape]`."""
+        return torch.rand(self._rows, *shape, generator=self._generator).to(self._device)

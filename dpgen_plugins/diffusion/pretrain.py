@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import final
-
 import torch
 from torch import Tensor
 
 from dpgen.mechanisms.context import RunContext
 from dpgen.networks.augment import Augmentation
 from dpgen.networks.unet import UNet
-from dpgen.noise import RowRandom
+from dpgen.noise import PublicRows
 from dpgen_plugins.diffusion.edm import row_losses, training_inputs
 from dpgen_plugins.diffusion.settings import NoiseLevelSettings, PretrainSettings
 
@@ -19,22 +17,6 @@ WARM_UP_STEPS = 30
 CHECKPOINT_EVERY = 250
 PRINT_TO_HAND = Augmentation(rotation=0.22, shear=0.2, scale=0.12, shift=0.03, elastic=0.02)
 """Deformation of public images at strength 1."""
-
-
-@final
-class PublicRandom(RowRandom):
-    """Row randomness from a public generator: for public images only."""
-
-    def __init__(self, rows: int, generator: torch.Generator, device: torch.device) -> None:
-        self._rows, self._generator, self._device = rows, generator, device
-
-    def normal(self, *shape: int) -> Tensor:
-        """Standard normal, `[rows, *shape]`."""
-        return torch.randn((self._rows, *shape), generator=self._generator).to(self._device)
-
-    def uniform(self, *shape: int) -> Tensor:
-        """Uniform in [0, 1), `[rows, *shape]`."""
-        return torch.rand((self._rows, *shape), generator=self._generator).to(self._device)
 
 
 def pretrain(
@@ -64,7 +46,7 @@ def pretrain(
             batch = images[rows].to(context.device).float() / 255
             if settings.jitter:
                 batch = PRINT_TO_HAND.times(settings.jitter)(batch, generator)
-            random = PublicRandom(len(rows), generator, context.device)
+            random = PublicRows(len(rows), generator, context.device)
             loss = row_losses(network, *inputs(batch, labels[rows].to(context.device), views=1, random=random)).mean()
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * _schedule(step, settings)

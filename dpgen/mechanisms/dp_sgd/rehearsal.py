@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import Protocol, final
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from dpgen.errors import SensitivityError
 from dpgen.mechanisms.dp_sgd.gradients import RowLoss, clipped_gradient_sum
-from dpgen.noise import RowRandom
+from dpgen.noise import PublicRows, RowRandom
 
 _EXAMPLES = 2
 
@@ -44,7 +44,7 @@ def rehearse(
             p.add_(0.02 * torch.randn(p.shape, generator=generator).to(p))
     images = torch.rand(_EXAMPLES, *image, generator=generator).to(device).requires_grad_()
     labels = torch.zeros(_EXAMPLES, dtype=torch.int64, device=device)
-    rows = inputs(images, labels, views=views, random=_PublicRows(_EXAMPLES * views, generator, device))
+    rows = inputs(images, labels, views=views, random=PublicRows(_EXAMPLES * views, generator, device))
     clipped_gradient_sum(actor, loss, tuple(row.detach() for row in rows), views=views, clip_norm=1.0)
     rows = tuple(r.detach().requires_grad_() if r.is_floating_point() and not r.requires_grad else r for r in rows)
     _refuse_mixing(loss(actor, *rows)[:views], images, rows, views)
@@ -62,17 +62,3 @@ def _refuse_mixing(first_losses: Tensor, images: Tensor, rows: tuple[Tensor, ...
                 "every example must be computed alone; in a rehearsal on made-up examples the loss of one example "
                 "depended on another. Remove batch statistics, mixing or pairing from module, inputs and loss."
             )
-
-
-@final
-class _PublicRows(RowRandom):
-    """Public randomness for made-up rows."""
-
-    def __init__(self, rows: int, generator: torch.Generator, device: torch.device) -> None:
-        self._rows, self._generator, self._device = rows, generator, device
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.randn(self._rows, *shape, generator=self._generator).to(self._device)
-
-    def uniform(self, *shape: int) -> Tensor:
-        return torch.rand(self._rows, *shape, generator=self._generator).to(self._device)

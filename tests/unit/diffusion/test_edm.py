@@ -4,8 +4,9 @@ import math
 
 import torch
 
+from dpgen.noise import PublicRows
 from dpgen_plugins.diffusion.edm import denoise, log_normal_level, row_losses, training_inputs
-from dpgen_plugins.diffusion.pretrain import PublicRandom, linear_decay
+from dpgen_plugins.diffusion.pretrain import linear_decay
 from dpgen_plugins.diffusion.settings import NoiseLevelSettings
 
 SETTINGS = NoiseLevelSettings(mean=-0.6, deviation=1.2)
@@ -19,7 +20,7 @@ class Silent(torch.nn.Module):
 
 
 def rows(views: int, n: int = 6) -> tuple[torch.Tensor, ...]:
-    random = PublicRandom(n * views, torch.Generator().manual_seed(0), torch.device("cpu"))
+    random = PublicRows(n * views, torch.Generator().manual_seed(0), torch.device("cpu"))
     return training_inputs(SETTINGS)(torch.rand(n, 1, 4, 4), torch.arange(n), views=views, random=random)
 
 
