@@ -22,7 +22,7 @@ from dpgen.mechanisms.discreet import discreet
 from dpgen.mechanisms.dp_sgd.checks import check_module
 from dpgen.mechanisms.dp_sgd.gradients import RowLoss, clipped_gradient_sum
 from dpgen.mechanisms.dp_sgd.rehearsal import Inputs, rehearse
-from dpgen.mechanisms.dp_sgd.state import MakeOptimizer, TrainingState
+from dpgen.mechanisms.training_state import MakeOptimizer, TrainingState
 from dpgen.noise import NoiseSource
 
 CHECKPOINT_EVERY: Final = 25

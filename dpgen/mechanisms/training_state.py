@@ -1,4 +1,4 @@
-"""The state of a DP-SGD run between steps: weights, their moving average, the optimizer; saved and continued."""
+"""The state of a training run between steps: weights, their moving average, the optimizer; saved and continued."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 @final
 class TrainingState:
-    """Everything that one step hands to the next. All of it is noised: it sees no private value."""
+    """What one step hands to the next. It is kept and released, so give it noised or public gradients only."""
 
     def __init__(self, module: nn.Module, make_optimizer: MakeOptimizer) -> None:
         self.module = module
