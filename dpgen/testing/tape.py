@@ -22,6 +22,10 @@ class ReplayMismatch(PrivacyError):
     """The neighbour took another path, moved a value further than declared, or released something else."""
 
 
+class MovedTooFar(ReplayMismatch):
+    """A value that was about to be noised moved by more than the declared sensitivity."""
+
+
 @dataclass(frozen=True, slots=True)
 class NoiseAddress:
     """Where a noise call stands: what it draws, below which labels, at which step, for which tensor."""
@@ -118,7 +122,7 @@ class Comparison:
         distance = float(np.linalg.norm((value.astype(np.float64) - call.value.astype(np.float64)).ravel()))
         self._moved[key] = math.hypot(self._moved.get(key, 0.0), distance)
         if not self._moved[key] <= call.sensitivity * (1 + self._tolerance):  # also true for NaN
-            raise ReplayMismatch(
+            raise MovedTooFar(
                 f"input moved {self._moved[key]:.3g}, declared sensitivity {call.sensitivity:.3g}, "
                 f"release {address.release!r} (step {address.step}, up to tensor {address.tensor!r})"
             )
