@@ -51,6 +51,14 @@ class RunContext:
     published: Path | None = None
     physical_batch: int = 256
 
+    @property
+    def fixed_shape(self) -> bool:
+        """Should every pass through a network have the same number of rows, padded where records are missing?
+
+        On CUDA kernels are chosen, and memory is kept, by shape; on the CPU a shorter pass is simply cheaper.
+        """
+        return self.device.type == "cuda"
+
     def once(self, name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors of a finished phase: from its checkpoint if there is one, else `make()`, then saved.
 

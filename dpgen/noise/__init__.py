@@ -4,8 +4,8 @@ Every draw is a function of (run key, label, step, tensor name): the same addres
 after a crash repeats itself; two different addresses never share one.
 """
 
-from dpgen.noise.base import Floats, Integers, NoiseSource, RowRandom
+from dpgen.noise.base import NO_RECORD, Floats, Integers, NoiseSource, RowRandom
 from dpgen.noise.rows import PublicRows
 from dpgen.noise.sources import SecureNoise, SeededNoise
 
-__all__ = ["Floats", "Integers", "NoiseSource", "PublicRows", "RowRandom", "SecureNoise", "SeededNoise"]
+__all__ = ["NO_RECORD", "Floats", "Integers", "NoiseSource", "PublicRows", "RowRandom", "SecureNoise", "SeededNoise"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from torch import Tensor
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+NO_RECORD: Final = -1
+"""The id of padding: record ids are never negative."""
 
 
 class RowRandom(ABC):
@@ -76,7 +79,9 @@ class NoiseSource(ABC):
         """
 
     @abstractmethod
-    def row_random(
-        self, ids: Integers, *, views: int, step: int = 0, chunk: int = 0, device: torch.device
-    ) -> RowRandom:
-        """Randomness for the rows `len(ids) * views` of one physical batch (`chunk`) of one step."""
+    def row_random(self, ids: Integers, *, views: int, step: int = 0, device: torch.device) -> RowRandom:
+        """Randomness for the `len(ids) * views` rows of these records at one step, example-major.
+
+        A draw belongs to (label, step, record id, view, number of the call): whichever other records are asked for,
+        in this call or in another one, it is the same. `NO_RECORD` as an id stands for padding.
+        """

@@ -15,7 +15,7 @@ from dpgen import validate
 from dpgen.errors import InvalidValue, SensitivityError
 from dpgen.noise.base import Floats, Integers, NoiseSource, RowRandom
 from dpgen.noise.discrete import LARGEST_SCALE, SMALLEST_SCALE, sample_discrete_gaussian
-from dpgen.noise.rows import DeviceRows, RecordRows
+from dpgen.noise.rows import RecordRows
 from dpgen.noise.streams import KEY_BYTES, Address
 
 _COINS_AT_ONCE = 1 << 20
@@ -83,6 +83,11 @@ class KeyedNoise(NoiseSource, ABC):
             joined[here] = heads[ids[here] - first]
         return ids[joined]
 
+    def row_random(self, ids: Integers, *, views: int, step: int = 0, device: torch.device) -> RowRandom:
+        """Philox on `device`, keyed by secret words of (label, step) and addressed by record and view."""
+        validate.count(1, views=views)
+        return RecordRows(self._address.stream("rows", step), ids, views, device)
+
     def __reduce__(self) -> str:
         raise TypeError("a noise source holds the run key and cannot be pickled; make one in each process")
 
@@ -105,36 +110,16 @@ class SecureNoise(KeyedNoise):
         """The run key, to be stored where only the owner of the data can read it."""
         return self._address.key
 
-    def row_random(
-        self, ids: Integers, *, views: int, step: int = 0, chunk: int = 0, device: torch.device
-    ) -> RowRandom:
-        """A fast generator of `device`, keyed by this source for (label, step, chunk)."""
-        validate.count(1, views=views)
-        validate.count(0, chunk=chunk, step=step)
-        return DeviceRows(self._address.stream("rows", step, str(chunk)), len(ids) * views, device)
-
 
 @final
 class SeededNoise(KeyedNoise):
-    """For tests and replay: everything follows from a public seed, so nothing is hidden from anybody.
-
-    `row_random` is addressed by (step, record id): a removed record changes no other record's draws, and neither
-    does the way a step is cut into chunks.
-    """
+    """For tests and replay: everything follows from a public seed, so nothing is hidden from anybody."""
 
     is_private: ClassVar[bool] = False
 
     def __init__(self, seed: int) -> None:
         validate.count(0, seed=seed)
         super().__init__(hashlib.sha256(f"dpgen seeded noise {seed}".encode()).digest())
-
-    def row_random(
-        self, ids: Integers, *, views: int, step: int = 0, chunk: int = 0, device: torch.device
-    ) -> RowRandom:
-        """One stream for each (label, step, record id)."""
-        validate.count(1, views=views)
-        validate.count(0, chunk=chunk, step=step)
-        return RecordRows([self._address.stream("record", step, str(int(i))) for i in ids], views, device)
 
 
 def _require_bound(sensitivity: float) -> None:

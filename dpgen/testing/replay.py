@@ -104,10 +104,8 @@ class _TapedNoise(NoiseSource, ABC):
         self._noised(NoiseAddress("poisson subset", self._path, step, "ids"), ids, probability, 0.0, lambda: joined)
         return joined
 
-    def row_random(
-        self, ids: Integers, *, views: int, step: int = 0, chunk: int = 0, device: torch.device
-    ) -> RowRandom:
-        return self._source.row_random(ids, views=views, step=step, chunk=chunk, device=device)
+    def row_random(self, ids: Integers, *, views: int, step: int = 0, device: torch.device) -> RowRandom:
+        return self._source.row_random(ids, views=views, step=step, device=device)
 
     @abstractmethod
     def _noised(

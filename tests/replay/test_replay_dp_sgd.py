@@ -14,7 +14,7 @@ from torch import nn
 from dpgen.budget import ADD_OR_REMOVE_ONE, REPLACE_ONE
 from dpgen.data.datasets import ArrayRecords
 from dpgen.mechanisms import RunContext
-from dpgen.mechanisms.dp_sgd import ClippedSum, DpSgd, clipped_gradient_sum, training
+from dpgen.mechanisms.dp_sgd import ClippedSum, DpSgd, clipped_gradient_sum, passes
 from dpgen.noise import SeededNoise
 from dpgen.testing.replay import ReplayMismatch, measuring, record, replay
 
@@ -84,7 +84,7 @@ def check(mechanism: DpSgd, first=None, second=None, *, relation=ADD_OR_REMOVE_O
 
 
 def break_gradients(monkeypatch, broken) -> None:
-    monkeypatch.setattr(training, "clipped_gradient_sum", broken)
+    monkeypatch.setattr(passes, "clipped_gradient_sum", broken)
 
 
 @pytest.mark.parametrize("physical_batch", [1, 6, 1000])
@@ -102,7 +102,7 @@ def test_the_mechanism_passes_with_a_non_finite_record():
 
 
 def test_the_clip_removed(monkeypatch):
-    def unclipped(module, loss, rows, *, views, clip_norm):
+    def unclipped(module, loss, rows, *, views, clip_norm, **_):
         return clipped_gradient_sum(module, loss, rows, views=views, clip_norm=1e9)
 
     break_gradients(monkeypatch, unclipped)
@@ -111,7 +111,7 @@ def test_the_clip_removed(monkeypatch):
 
 
 def test_the_clip_ten_percent_too_long(monkeypatch):
-    def longer(module, loss, rows, *, views, clip_norm):
+    def longer(module, loss, rows, *, views, clip_norm, **_):
         return clipped_gradient_sum(module, loss, rows, views=views, clip_norm=1.1 * clip_norm)
 
     break_gradients(monkeypatch, longer)
@@ -120,7 +120,7 @@ def test_the_clip_ten_percent_too_long(monkeypatch):
 
 
 def test_each_view_clipped_as_if_it_were_an_example(monkeypatch):
-    def per_view(module, loss, rows, *, views, clip_norm):
+    def per_view(module, loss, rows, *, views, clip_norm, **_):
         return clipped_gradient_sum(module, loss, rows, views=1, clip_norm=clip_norm)
 
     break_gradients(monkeypatch, per_view)
@@ -129,7 +129,7 @@ def test_each_view_clipped_as_if_it_were_an_example(monkeypatch):
 
 
 def test_each_tensor_clipped_by_itself(monkeypatch):
-    def per_tensor(module, loss, rows, *, views, clip_norm):
+    def per_tensor(module, loss, rows, *, views, clip_norm, **_):
         whole = clipped_gradient_sum(module, loss, rows, views=views, clip_norm=1e9).sum
         return ClippedSum({n: t * (clip_norm / t.norm()).clamp(max=1) for n, t in whole.items()}, torch.empty(0))
 
@@ -139,7 +139,7 @@ def test_each_tensor_clipped_by_itself(monkeypatch):
 
 
 def test_one_non_finite_example_that_silences_its_batch(monkeypatch):
-    def poisoned(module, loss, rows, *, views, clip_norm):
+    def poisoned(module, loss, rows, *, views, clip_norm, **_):
         found = clipped_gradient_sum(module, loss, rows, views=views, clip_norm=clip_norm)
         alive = 1.0 if found.norms.isfinite().all() else 0.0
         return ClippedSum({name: t * alive for name, t in found.sum.items()}, found.norms)
@@ -167,9 +167,9 @@ def test_the_actual_batch_size_as_divisor():
     class Averaged(DpSgd):
         """Divides by how many records really joined."""
 
-        def _clipped_sum(self, state, records, noise, context):
+        def _clipped_sum(self, state, records, noise, passes):
             joined.append(noise.poisson_subset(records.ids, probability=self.sampling_probability, step=state.step))
-            return super()._clipped_sum(state, records, noise, context)
+            return super()._clipped_sum(state, records, noise, passes)
 
         def _noised(self, total, noise, relation, step):
             expected = self.sampling_probability * self.nominal_records
@@ -204,11 +204,11 @@ def test_noise_for_each_physical_batch():
     class Generous(DpSgd):
         """Noises every physical batch: how many there are is a function of the private sample."""
 
-        def _clipped_sum(self, state, records, noise, context):
+        def _clipped_sum(self, state, records, noise, passes):
             joined = noise.poisson_subset(records.ids, probability=self.sampling_probability, step=state.step)
             for chunk in range(math.ceil(len(joined) / size)):
                 noise.gaussian(np.zeros(1), standard_deviation=1, sensitivity=CLIP, step=state.step, tensor=f"{chunk}")
-            return super()._clipped_sum(state, records, noise, context)
+            return super()._clipped_sum(state, records, noise, passes)
 
     check(make(steps=1), data(), data().without(everyone[0]))
     with pytest.raises(ReplayMismatch, match="path depends on a record"):
@@ -229,10 +229,10 @@ def test_a_population_that_depends_on_a_record():
     class Filtering(DpSgd):
         """Drops five records when the brightest image is very bright."""
 
-        def _clipped_sum(self, state, records, noise, context):
+        def _clipped_sum(self, state, records, noise, passes):
             bright = bool((records.batch(records.ids)[0] > 10).any())
             kept = FloatRecords(records.floats[5:], records._labels[5:], records.ids[5:]) if bright else records
-            return super()._clipped_sum(state, kept, noise, context)
+            return super()._clipped_sum(state, kept, noise, passes)
 
     with pytest.raises(ReplayMismatch, match="drawn from all records"):
         check(make(Filtering))

@@ -62,12 +62,12 @@ def test_shuffled_batches_instead_of_poisson_samples():
     class Shuffling(DpSgd):
         """Eight records a step, from a secret permutation: the accountant's sampling does not take place."""
 
-        def _clipped_sum(self, state, records, noise, context):
+        def _clipped_sum(self, state, records, noise, passes):
             order = np.random.default_rng(1).permutation(records.ids)
             first = 8 * state.step % len(order)
             ids = np.sort(order[first : first + 8])
             everyone = ArrayRecords(*_taken(records, ids), ids)
-            return DpSgd._clipped_sum(make(sampling_probability=1.0), state, everyone, noise, context)
+            return DpSgd._clipped_sum(make(sampling_probability=1.0), state, everyone, noise, passes)
 
     with pytest.raises(ReplayMismatch):
         check(make(Shuffling))

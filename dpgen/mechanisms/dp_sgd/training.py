@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, final
 
@@ -16,11 +16,12 @@ from dpgen import validate
 from dpgen.budget import REPLACE_ONE, NeighboringRelation
 from dpgen.errors import InvalidValue
 from dpgen.events import DpEvent, Gaussian, PoissonSampled, SelfComposed
-from dpgen.mechanisms.base import Ids, Mechanism, Records
+from dpgen.mechanisms.base import Mechanism, Records
 from dpgen.mechanisms.context import RunContext
-from dpgen.mechanisms.discreet import discreet
 from dpgen.mechanisms.dp_sgd.checks import check_module
-from dpgen.mechanisms.dp_sgd.gradients import RowLoss, clipped_gradient_sum
+from dpgen.mechanisms.dp_sgd.gradients import RowLoss
+from dpgen.mechanisms.dp_sgd.noising import noised_mean
+from dpgen.mechanisms.dp_sgd.passes import Passes
 from dpgen.mechanisms.dp_sgd.rehearsal import Inputs, rehearse
 from dpgen.mechanisms.training_state import MakeOptimizer, TrainingState
 from dpgen.noise import NoiseSource
@@ -123,10 +124,11 @@ class DpSgd(Mechanism[TrainedModule]):
         state = TrainingState(copy.deepcopy(self.module).to(context.device), self.optimizer)
         checkpoint, identity = f"{self.phase}.unfinished", self._identity(noise)
         state.continue_from(context.checkpoints, checkpoint, identity)
+        passes = self._passes(state.module, context)
         with context.progress.track(self.phase, self.steps) as advance:
             advance(state.step)
             while state.step < self.steps:
-                total = self._clipped_sum(state, records, noise, context)
+                total = self._clipped_sum(state, records, noise, passes)
                 self._descend(state, self._noised(total, noise, relation, state.step))
                 if state.step % CHECKPOINT_EVERY == 0 or state.step == self.steps:
                     state.save(context.checkpoints, checkpoint, identity)
@@ -149,38 +151,37 @@ class DpSgd(Mechanism[TrainedModule]):
         address = sum(1 << int(coin) for coin in coins)  # 64 bits of (run key, label); touches no record
         return {key: getattr(self, key) for key in settings} | {"start": start.hexdigest(), "address": f"{address:x}"}
 
+    def _passes(self, module: nn.Module, context: RunContext) -> Passes:
+        return Passes(
+            module=module,
+            inputs=self.inputs,
+            loss=self.loss,
+            views=self.views,
+            clip_norm=self.clip_norm,
+            device=context.device,
+            examples=max(1, context.physical_batch // self.views),
+            fixed_shape=context.fixed_shape,
+        )
+
     def _clipped_sum(
-        self, state: TrainingState, records: Records, noise: NoiseSource, context: RunContext
+        self, state: TrainingState, records: Records, noise: NoiseSource, passes: Passes
     ) -> dict[str, Tensor]:
-        """The sum over one Poisson sample, in float64, computed in physical batches."""
+        """The clipped sum over one Poisson sample, float64, by parameter name."""
         joined = noise.poisson_subset(records.ids, probability=self.sampling_probability, step=state.step)
-        total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in state.trainable.items()}
-        for chunk, ids in enumerate(_pieces(joined, max(1, context.physical_batch // self.views))):
-            images, labels = (t.to(context.device) for t in records.batch(ids))
-            random = noise.row_random(ids, views=self.views, step=state.step, chunk=chunk, device=context.device)
-            with discreet("inputs and loss"):
-                rows = self.inputs(images, labels, views=self.views, random=random)
-                part = clipped_gradient_sum(state.module, self.loss, rows, views=self.views, clip_norm=self.clip_norm)
-            for name, tensor in part.sum.items():
-                total[name] += tensor
-        return total
+        return passes.clipped_sum(records, joined, noise, step=state.step)
 
     def _noised(
         self, total: dict[str, Tensor], noise: NoiseSource, relation: NeighboringRelation, step: int
     ) -> dict[str, Tensor]:
         """The noised sum divided by the public expected sample size, never by the private actual one."""
-        divisor = self.sampling_probability * self.nominal_records
-        noised = {}
-        for name, tensor in total.items():
-            released = noise.gaussian(
-                tensor.cpu().numpy(),
-                standard_deviation=self.noise_multiplier * self.clip_norm,
-                sensitivity=self.sensitivity(relation),
-                step=step,
-                tensor=name,
-            )
-            noised[name] = torch.from_numpy(released).to(tensor.device) / divisor
-        return noised
+        return noised_mean(
+            total,
+            noise,
+            standard_deviation=self.noise_multiplier * self.clip_norm,
+            sensitivity=self.sensitivity(relation),
+            divisor=self.sampling_probability * self.nominal_records,
+            step=step,
+        )
 
     def _descend(self, state: TrainingState, gradient: dict[str, Tensor]) -> None:
         step = state.step
@@ -188,8 +189,3 @@ class DpSgd(Mechanism[TrainedModule]):
         if self.after_step is not None:
             self.after_step(state.module, step)
         state.average(decay=self.ema_decay)
-
-
-def _pieces(ids: Ids, size: int) -> Iterator[Ids]:
-    for first in range(0, len(ids), size):
-        yield ids[first : first + size]

@@ -169,26 +169,7 @@ class TestRows:
             drawn = source.row_random(np.arange(100), views=1, device=CPU).uniform(1000)
             assert 0 <= drawn.min() < drawn.max() < 1
 
-    def test_removing_a_record_changes_no_other_draw(self):
-        all_rows = SeededNoise(0).row_random(self.ids, views=2, step=4, device=CPU)
-        without = SeededNoise(0).row_random(np.delete(self.ids, 1), views=2, step=4, device=CPU)
-        kept = [0, 1, 4, 5, 6, 7]
-        assert torch.equal(all_rows.normal(3)[kept], without.normal(3))
-        assert torch.equal(all_rows.uniform()[kept], without.uniform())
-
-    def test_chunks_change_no_seeded_draw(self):
-        whole = SeededNoise(0).row_random(self.ids, views=2, device=CPU).normal(3)
-        parts = [
-            SeededNoise(0).row_random(part, views=2, chunk=chunk, device=CPU).normal(3)
-            for chunk, part in enumerate((self.ids[:1], self.ids[1:]))
-        ]
-        assert torch.equal(whole, torch.cat(parts))
-
-    def test_chunks_of_the_secure_source_are_fresh(self):
-        first, second = (SecureNoise(KEY).row_random(self.ids, views=1, chunk=c, device=CPU).normal(9) for c in (0, 1))
-        assert not torch.isin(first, second).any()
-
-    @pytest.mark.parametrize("wrong", [{"views": 0}, {"views": 1, "chunk": -1}, {"views": 1, "step": -1}])
+    @pytest.mark.parametrize("wrong", [{"views": 0}, {"views": 1, "step": -1}])
     def test_refused(self, wrong):
         for source in (SecureNoise(KEY), SeededNoise(0)):
             with pytest.raises(InvalidValue):
