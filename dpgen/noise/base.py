@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 import numpy as np
@@ -57,6 +58,13 @@ class NoiseSource(ABC):
         Raises: `InvalidValue` for a negative deviation; `SensitivityError` for a sensitivity that is no bound, or a
         value that is not finite (noise would not hide it).
         """
+
+    def prepare_gaussian(self, shapes: Mapping[str, tuple[int, ...]], *, step: int = 0) -> None:
+        """A hint that `gaussian` will be asked for these tensors at `step`: a source may draw in the background.
+
+        It changes no draw and promises nothing; a source that ignores it, as this one does, is right too.
+        """
+        return
 
     @abstractmethod
     def discrete_gaussian(

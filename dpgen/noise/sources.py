@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 from abc import ABC
+from collections.abc import Mapping
 from typing import ClassVar, Self, final
 
 import numpy as np
@@ -13,24 +14,26 @@ import torch
 
 from dpgen import validate
 from dpgen.errors import InvalidValue, SensitivityError
+from dpgen.noise.ahead import DrawnAhead
 from dpgen.noise.base import Floats, Integers, NoiseSource, RowRandom
 from dpgen.noise.discrete import LARGEST_SCALE, SMALLEST_SCALE, sample_discrete_gaussian
 from dpgen.noise.rows import RecordRows
 from dpgen.noise.streams import KEY_BYTES, Address
 
 _COINS_AT_ONCE = 1 << 20
+_DRAWS_WORTH_A_THREAD = 1 << 16
 
 
 class KeyedNoise(NoiseSource, ABC):
     """What both sources share: every draw comes from the ChaCha20 stream of its address."""
 
     def __init__(self, key: bytes) -> None:
-        self._address = Address(key)
+        self._address, self._ahead = Address(key), DrawnAhead()
 
     def under(self, label: str) -> Self:
         """The same source, addressed below `label`."""
         below = object.__new__(type(self))
-        below._address = self._address.below(label)
+        below._address, below._ahead = self._address.below(label), DrawnAhead()
         return below
 
     def gaussian(
@@ -45,10 +48,21 @@ class KeyedNoise(NoiseSource, ABC):
                 "a value to be noised must be finite; found NaN or infinity, which no noise hides. "
                 "Bound every record's contribution first; a record that is not finite contributes 0."
             )
-        noisy = np.asarray(self._address.stream("gaussian", step, tensor).generator().standard_normal(exact.shape))
+        ready = self._ahead.take((step, tensor), exact.shape)
+        noisy = self._standard_normal((step, tensor), exact.shape) if ready is None else ready
         noisy *= standard_deviation  # in place: a gradient is large and this runs at every step
         noisy += exact
         return noisy
+
+    def prepare_gaussian(self, shapes: Mapping[str, tuple[int, ...]], *, step: int = 0) -> None:
+        """Begin the draws in the background where they take longer than threads take to start."""
+        worth_it = sum(map(math.prod, shapes.values())) >= _DRAWS_WORTH_A_THREAD
+        wanted = {(step, tensor): tuple(shape) for tensor, shape in shapes.items()}
+        self._ahead.start(self._standard_normal, wanted if worth_it else {})
+
+    def _standard_normal(self, place: tuple[int, str], shape: tuple[int, ...]) -> Floats:
+        """A function of the address and the shape alone, whichever thread draws and when."""
+        return np.asarray(self._address.stream("gaussian", *place).generator().standard_normal(shape))
 
     def discrete_gaussian(
         self, counts: Integers, *, scale: float, sensitivity: float, step: int = 0, tensor: str = "counts"

@@ -15,7 +15,7 @@ a missing record shifts no other record's draws. A replay that passes is evidenc
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, TypeVar, final
 
 import numpy as np
@@ -85,6 +85,9 @@ class _TapedNoise(NoiseSource, ABC):
 
         address = NoiseAddress("gaussian", self._path, step, tensor)
         return self._noised(address, value, standard_deviation, sensitivity, draw)
+
+    def prepare_gaussian(self, shapes: Mapping[str, tuple[int, ...]], *, step: int = 0) -> None:
+        self._source.prepare_gaussian(shapes, step=step)
 
     def discrete_gaussian(
         self, counts: Integers, *, scale: float, sensitivity: float, step: int = 0, tensor: str = "counts"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Final, final
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 
 from dpgen import validate
 from dpgen.budget import REPLACE_ONE, NeighboringRelation
+from dpgen.distributed import World
 from dpgen.errors import InvalidValue
 from dpgen.events import DpEvent, Gaussian, PoissonSampled, SelfComposed
 from dpgen.mechanisms.base import Mechanism, Records
@@ -76,12 +79,17 @@ class DpSgd(Mechanism[TrainedModule]):
     A killed release continues from the checkpoint, which is left in place for the caller to drop: until the result
     itself is saved it is the only copy. Draws are addressed by step, so redone steps repeat their samples and noise.
 
+    The processes of `context.world` share the work of a step: one sample, dealt to them evenly; one sum; noise once, in
+    the first of them. How many they are enters neither the event nor the checkpoint.
+
     Raises: `InvalidValue`, `PrivacyError`, `SensitivityError` on construction for settings or modules as in
-    `check_module`; while measuring, `ResumeError` for another release's checkpoint.
+    `check_module`; while measuring, `ResumeError` for another release's checkpoint, `DistributedError`
+    for processes that do not start alike or drift apart.
     Source: Abadi et al. 2016 (arXiv 1607.00133), algorithm 1; views: De et al. 2022 (arXiv 2204.13650).
     """
 
     name: ClassVar[str] = "dp_sgd"
+    collective: ClassVar[bool] = True
 
     module: nn.Module
     inputs: Inputs
@@ -123,14 +131,18 @@ class DpSgd(Mechanism[TrainedModule]):
         self._rehearse(records, context)
         state = TrainingState(copy.deepcopy(self.module).to(context.device), self.optimizer)
         checkpoint, identity = f"{self.phase}.unfinished", self._identity(noise)
+        context.world.require_equal(f"start of {self.phase!r}", lambda: json.dumps(identity))
         state.continue_from(context.checkpoints, checkpoint, identity)
         passes = self._passes(state.module, context)
         with context.progress.track(self.phase, self.steps) as advance:
             advance(state.step)
             while state.step < self.steps:
-                total = self._clipped_sum(state, records, noise, passes)
-                self._descend(state, self._noised(total, noise, relation, state.step))
+                noise.prepare_gaussian({name: tuple(p.shape) for name, p in state.trainable.items()}, step=state.step)
+                part = self._clipped_sum(state, records, noise, passes, context.world)
+                noised = partial(self._noised, noise=noise, relation=relation, step=state.step)
+                self._descend(state, context.world.add_up(part, finish=noised))
                 if state.step % CHECKPOINT_EVERY == 0 or state.step == self.steps:
+                    context.world.require_equal("trained weights", lambda: _digest(state.module))
                     state.save(context.checkpoints, checkpoint, identity)
                 advance(1)
         return TrainedModule(state.weights(), state.ema)
@@ -144,12 +156,12 @@ class DpSgd(Mechanism[TrainedModule]):
     def _identity(self, noise: NoiseSource) -> dict[str, Any]:
         """Whose checkpoint it is: the settings, the weights at the start, and a fingerprint of the noise address."""
         settings = ("clip_norm", "noise_multiplier", "sampling_probability", "steps", "nominal_records", "views")
-        start = hashlib.sha256()
-        for key, tensor in self.module.state_dict().items():
-            start.update(key.encode() + tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
         coins = noise.under("checkpoint").poisson_subset(np.arange(64, dtype=np.int64), probability=0.5)
         address = sum(1 << int(coin) for coin in coins)  # 64 bits of (run key, label); touches no record
-        return {key: getattr(self, key) for key in settings} | {"start": start.hexdigest(), "address": f"{address:x}"}
+        return {key: getattr(self, key) for key in settings} | {
+            "start": _digest(self.module),
+            "address": f"{address:x}",
+        }
 
     def _passes(self, module: nn.Module, context: RunContext) -> Passes:
         return Passes(
@@ -164,14 +176,14 @@ class DpSgd(Mechanism[TrainedModule]):
         )
 
     def _clipped_sum(
-        self, state: TrainingState, records: Records, noise: NoiseSource, passes: Passes
+        self, state: TrainingState, records: Records, noise: NoiseSource, passes: Passes, world: World
     ) -> dict[str, Tensor]:
-        """The clipped sum over one Poisson sample, float64, by parameter name."""
+        """The clipped sum over this process's share of the one Poisson sample; float64, by parameter name."""
         joined = noise.poisson_subset(records.ids, probability=self.sampling_probability, step=state.step)
-        return passes.clipped_sum(records, joined, noise, step=state.step)
+        return passes.clipped_sum(records, world.share(joined), noise, step=state.step)
 
     def _noised(
-        self, total: dict[str, Tensor], noise: NoiseSource, relation: NeighboringRelation, step: int
+        self, total: dict[str, Tensor], *, noise: NoiseSource, relation: NeighboringRelation, step: int
     ) -> dict[str, Tensor]:
         """The noised sum divided by the public expected sample size, never by the private actual one."""
         return noised_mean(
@@ -189,3 +201,11 @@ class DpSgd(Mechanism[TrainedModule]):
         if self.after_step is not None:
             self.after_step(state.module, step)
         state.average(decay=self.ema_decay)
+
+
+def _digest(module: nn.Module) -> str:
+    """SHA-256 of all weights and buffers."""
+    code = hashlib.sha256()
+    for key, tensor in module.state_dict().items():
+        code.update(key.encode() + tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return code.hexdigest()
