@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from typing import Any, Final, TypeAlias
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
@@ -14,6 +14,29 @@ from dpgen.mechanisms.dp_sgd.layers import rule_for
 from dpgen.mechanisms.dp_sgd.leaves import Leaves, Rule, make_leaf
 from dpgen.mechanisms.dp_sgd.passage import Passage, leave_map
 from dpgen.mechanisms.dp_sgd.routes import Route, route_of
+
+_Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
+"""A function and its first arguments. Not a `partial`: a program traced with one is bound to that very object."""
+
+_IDLE: Final[_Call] = (lambda: None, ())
+
+
+class _StandIn:
+    """What a part's forward is while a pass lasts: one object per part for all passes, idle between them.
+
+    A loss under `torch.compile` is traced with it, and stays valid only as long as the next pass finds it again; what
+    changes from pass to pass (the leaves) is read anew, as input of the traced program.
+    """
+
+    def __init__(self) -> None:
+        self.call = _IDLE
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        function, first = self.call
+        return function(*first, *arguments, **options)
+
+
+_STAND_INS: Final[WeakKeyDictionary[nn.Module, _StandIn]] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -24,33 +47,35 @@ def leaves_in_place(
     leaves = {name: make_leaf(p, examples) for name, p in parameters.items()}
     of_parameter = {p: leaves[name] for name, p in parameters.items()}  # a shared weight has one leaf
     here = Passage(examples, rows)
-    new = {part: forward for part in module.modules() if (forward := _routed(part, of_parameter, here))}
-    before = {part: vars(part).get("forward") for part in new}
+    calls = {part: call for part in module.modules() if (call := _routed(part, of_parameter, here))}
+    before = {part: vars(part).get("forward") for part in calls}
     try:
-        for part, forward in new.items():
-            vars(part)["forward"] = forward
+        for part, call in calls.items():
+            vars(part)["forward"] = stand_in = _STAND_INS.setdefault(part, _StandIn())
+            stand_in.call = call
         yield leaves
     finally:
         for part, forward in before.items():
+            _STAND_INS[part].call = _IDLE  # keeps nothing of the pass alive
             if forward is None:
                 vars(part).pop("forward", None)
             else:
                 vars(part)["forward"] = forward
 
 
-def _routed(part: nn.Module, leaves: Mapping[nn.Parameter, Tensor], here: Passage) -> Callable[..., Any] | None:
-    """What stands in for the forward of `part`, or None where it needs nothing."""
+def _routed(part: nn.Module, leaves: Mapping[nn.Parameter, Tensor], here: Passage) -> _Call | None:
+    """What is computed instead of the forward of `part`, or None where it needs nothing."""
     route = route_of(part)
     if route is None:
         return None
     if route is Route.MAPPED:
-        return partial(mapped, part, part.forward, _inside(part, leaves, rules_too=False), here)
+        return mapped, (part, part.forward, _inside(part, leaves, rules_too=False), here)
     if route is Route.LOOPED:
-        return partial(looped, part, part.forward, _inside(part, leaves, rules_too=True), here)
+        return looped, (part, part.forward, _inside(part, leaves, rules_too=True), here)
     own = {key: leaves.get(p) for key, p in part._parameters.items() if p is not None}
     rule = rule_for(part)
     assert rule is not None
-    return partial(_by_rule, part, part.forward, rule, {"weight": None, "bias": None} | own, here)
+    return _by_rule, (part, part.forward, rule, {"weight": None, "bias": None} | own, here)
 
 
 def _inside(part: nn.Module, leaves: Mapping[nn.Parameter, Tensor], *, rules_too: bool) -> dict[str, Tensor]:
