@@ -24,6 +24,8 @@ DpgenError
   EvaluationError
     TestSetReused        the private test split was opened a second time
     SelectionOnTest      a choice was about to be made on the private test split
+  DistributedError       the processes of one run do not agree
+    ProcessLost          .rank .kind; one of them stopped, or does not answer
 ```
 
 Message form: what was expected; what was found; what to do. No error ever carries the content of a private record.
@@ -201,3 +203,22 @@ class TestSetReused(EvaluationError):
 
 class SelectionOnTest(EvaluationError):
     """A choice was about to be made by looking at the private test split."""
+
+
+class DistributedError(DpgenError):
+    """The processes of one run do not agree."""
+
+
+class ProcessLost(DistributedError):
+    """Another process of the run stopped or does not answer; this one stops with it.
+
+    `rank` is the process that is known to have stopped, `kind` the name of its error; both are None where it died.
+    """
+
+    def __init__(self, *, rank: int | None = None, kind: str | None = None, purpose: str = "") -> None:
+        self.rank, self.kind = rank, kind
+        found = f"another one that died or does not answer ({purpose})" if rank is None else f"{kind} in process {rank}"
+        super().__init__(
+            f"expected all processes of the run to go on together; found {found}. See the message of the process that "
+            "stopped first; what is finished is saved, so the run can go on with --resume."
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -13,7 +14,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
-from dpgen.errors import BudgetExceeded, CalibrationError, ConfigError, DpgenError, InvalidValue, UnknownName
+from dpgen import errors
+from dpgen.errors import (
+    BudgetExceeded,
+    CalibrationError,
+    ConfigError,
+    DpgenError,
+    InvalidValue,
+    ProcessLost,
+    UnknownName,
+)
 
 USAGE, OVER_BUDGET, OTHER = 2, 3, 1
 
@@ -42,22 +52,28 @@ def interruptible() -> Iterator[None]:
 
 
 def exit_code(error: BaseException) -> int:
-    """2 for a wrong setting, 3 for a budget that does not suffice, 128 + signal for an interrupt, else 1."""
-    match error:
-        case Interrupted():
-            return 128 + error.signal_number
-        case BudgetExceeded() | CalibrationError():
-            return OVER_BUDGET
-        case ConfigError() | InvalidValue() | UnknownName():
-            return USAGE
-        case _:
-            return OTHER
+    """2 for a wrong setting, 3 for a budget that does not suffice, 128 + signal for an interrupt, else 1.
+
+    A process that stops because another one did ends like that one.
+    """
+    if isinstance(error, Interrupted):
+        return 128 + error.signal_number
+    kind = getattr(errors, error.kind or "", type(error)) if isinstance(error, ProcessLost) else type(error)
+    if issubclass(kind, (BudgetExceeded, CalibrationError)):
+        return OVER_BUDGET
+    return USAGE if issubclass(kind, (ConfigError, InvalidValue, UnknownName)) else OTHER
 
 
 def show(error: BaseException) -> None:
-    """Print the error on standard error: a panel on a terminal, plain text elsewhere."""
+    """Print the error on standard error: a panel on a terminal, plain text elsewhere.
+
+    Of several processes that torchrun started the one that failed speaks, and the first one; the others only follow.
+    """
+    rank = os.environ.get("RANK", "0")
+    if rank != "0" and isinstance(error, ProcessLost):
+        return
     console = Console(stderr=True)
-    title, text = type(error).__name__, message(error)
+    title, text = type(error).__name__ + ("" if rank == "0" else f" in process {rank}"), message(error)
     if console.is_terminal:
         console.print(Panel(escape(text), title=title, title_align="left", border_style="red"))
     else:

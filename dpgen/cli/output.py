@@ -19,15 +19,20 @@ NARROW = 100
 
 
 class Output:
-    """`json`: the result is one JSON document and nothing else is on standard output. `quiet`: no progress either."""
+    """`json`: the result is one JSON document and nothing else is on standard output. `quiet`: no progress either.
 
-    def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
-        self._json, self._quiet = json, quiet
+    `silent`: nothing at all, for a process that leaves the talking to another one.
+    """
+
+    def __init__(self, *, json: bool = False, quiet: bool = False, silent: bool = False) -> None:
+        self._json, self._quiet, self._silent = json, quiet or silent, silent
         self._errors = Console(stderr=True)
         self._results = Console(width=None if sys.stdout.isatty() else NARROW)
 
     def result(self, data: Mapping[str, Any] | Sequence[Any], *shown: RenderableType) -> None:
         """Print the result: `data` under `--json`, else what is `shown`."""
+        if self._silent:
+            return
         if self._json:
             print(json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False))
         else:

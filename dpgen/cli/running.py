@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from dpgen.cli.output import Output
 from dpgen.cli.tables import facts_table, finding_table, plan_table
 from dpgen.config import Config
+from dpgen.distributed import joined
 from dpgen.pipeline import Prepared, execute, prepare
 from dpgen.pipeline.folder import RunFolder
 from dpgen.plugins.registry import default_registry
@@ -16,16 +18,27 @@ from dpgen.record import RunRecord
 from dpgen.report import SAMPLES, read_findings, upper_bound
 
 
-def run_and_show(config: Config, output: Output, *, resume: bool) -> None:
-    """Plan, say the price, run, and print the guarantee, the scores and where everything lies."""
-    registry, folder = default_registry(), RunFolder(config.run.folder)
-    prepared = prepare(config, registry)
-    if folder.finished and resume:
-        output.note(f"The run in {folder.root} is finished; nothing is left to do.")
-    else:
-        output.note_table(plan_table(prepared))
-    with output.progress(cumulative(prepared)) as progress:
-        record = execute(prepared, registry=registry, progress=progress, resume=resume)
+def run_and_show(configured: Callable[[], Config], output: Output, *, resume: bool) -> None:
+    """Plan, say the price, run, and print the guarantee, the scores and where everything lies.
+
+    Of several processes that torchrun started together the first one speaks.
+    """
+    with joined() as world:
+        output = output if world.is_first else Output(silent=True)
+        registry = default_registry()
+        prepared = world.attempt(lambda: prepare(configured(), registry))
+        folder = RunFolder(prepared.config.run.folder)
+        if folder.finished and resume:
+            output.note(f"The run in {folder.root} is finished; nothing is left to do.")
+        else:
+            output.note_table(plan_table(prepared))
+        with output.progress(cumulative(prepared)) as progress:
+            record = execute(prepared, registry=registry, progress=progress, resume=resume, world=world)
+    if world.is_first:  # the folder may be on its machine alone
+        _show(record, folder, output)
+
+
+def _show(record: RunRecord, folder: RunFolder, output: Output) -> None:
     scores = _scores(folder)
     facts = _facts(record, folder, scores)
     findings = [finding for finding in read_findings(folder.release) if finding.rows]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from dpgen.data.info import DatasetInfo, Shape
 from dpgen.errors import DataError
+from dpgen.events import DpEvent
 from dpgen.ledger import Ledger
 from dpgen.mechanisms.base import Ids, Mechanism, Records
 from dpgen.mechanisms.context import RunContext
@@ -74,18 +77,32 @@ class PrivateDataset:
         self._records, self._ledger, self._noise, self._context = records, ledger, noise, context
 
     def release(self, mechanism: Mechanism[R], *, label: str) -> R:
-        """What `mechanism` measures, after its event was charged under `label`.
+        """What `mechanism` measures, after its event was charged under `label`; the same in all processes of a run.
 
-        Privacy: charges `mechanism.event(relation)` to the ledger first; when that is refused nothing is read.
+        Privacy: charges `mechanism.event(relation)` to the ledger first; when that is refused nothing is read. With
+        several processes the first one's ledger is charged, and no process reads before that is on the disk.
         Raises: `BudgetExceeded`, `PlanMismatch`, `UnsupportedEvent` before anything is read.
         """
-        relation = self._ledger.relation
-        occurrence = self._ledger.charge(mechanism.event(relation), label=label)
+        world, relation = self._context.world, self._ledger.relation
+        event = mechanism.event(relation)
+        world.require_equal(f"charge under {label!r}", lambda: _digest(event, type(mechanism).__qualname__))
+        occurrence = world.from_first(lambda: self._ledger.charge(event, label=label))
         noise = self._noise.under(f"{label}#{occurrence}")
-        return mechanism._measure(self._records, noise=noise, relation=relation, context=self._context)
+
+        def measure(context: RunContext) -> R:
+            return mechanism._measure(self._records, noise=noise, relation=relation, context=context)
+
+        if mechanism.collective:
+            return measure(self._context)
+        # Once, not once in each process: two devices that round differently would make two releases with one noise.
+        return world.from_first(lambda: measure(self._context.alone()))
 
     def __reduce__(self) -> str:
         raise TypeError("a PrivateDataset is bound to its ledger and cannot be pickled; open the data in each process")
+
+
+def _digest(event: DpEvent, mechanism: str) -> str:
+    return hashlib.sha256(json.dumps([mechanism, event.to_json()]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

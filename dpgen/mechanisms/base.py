@@ -45,6 +45,8 @@ class Mechanism(ABC, Generic[R]):
 
     name: ClassVar[str]
     """Selected by this name in the registry."""
+    collective: ClassVar[bool] = False
+    """Do all processes of a run measure together, through `context.world`? Else the first one does, for all of them."""
 
     @abstractmethod
     def event(self, relation: NeighboringRelation) -> DpEvent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
+from dpgen.distributed import World
 from dpgen.storage import read_sealed, remove_sealed, sealed_exists, write_sealed
 
 
@@ -27,14 +29,25 @@ class Checkpoints:
 
     Each file is safetensors sealed with its SHA-256 and replaced atomically. Of a torn file the version before it is
     read, else it is refused; never half a file, never a silent start from nothing.
+
+    They belong to the first process of a run: it alone writes, and what it reads goes to all. Which processes these
+    are is in no file, so a run may go on with another number of them.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
+        self._folder, self._world = folder, World()
         self._memory: dict[str, bytes] = {}
+
+    def shared(self, world: World) -> Checkpoints:
+        """The same checkpoints, for all processes of `world` together: `load` is then a meeting of theirs."""
+        other = copy.copy(self)
+        other._world = world
+        return other
 
     def save(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any] | None = None) -> None:
         """Replace the checkpoint `name`; after this returns it survives a power cut."""
+        if not self._world.is_first:
+            return
         plain = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
         payload = safetensors.torch.save(plain, metadata={"facts": json.dumps(dict(facts or {}))})
         if self._folder is None:
@@ -47,17 +60,19 @@ class Checkpoints:
 
         Raises: `StorageError` when neither the file nor the version before it matches its seal.
         """
-        if self._folder is None:
-            payload = self._memory.get(name)
-        else:
-            payload = read_sealed(self._path(name)) if sealed_exists(self._path(name)) else None
+        payload = self._world.from_first(lambda: self._read(name))
         return None if payload is None else _decode(payload)
 
     def drop(self, name: str) -> None:
         """Forget the checkpoint `name`; nothing happens when there is none."""
         self._memory.pop(name, None)
-        if self._folder is not None:
+        if self._folder is not None and self._world.is_first:
             remove_sealed(self._path(name))
+
+    def _read(self, name: str) -> bytes | None:
+        if self._folder is None:
+            return self._memory.get(name)
+        return read_sealed(self._path(name)) if sealed_exists(self._path(name)) else None
 
     def _path(self, name: str) -> Path:
         assert self._folder is not None

@@ -6,12 +6,13 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from dpgen.distributed import World
 from dpgen.mechanisms.checkpoints import Checkpoints
 from dpgen.storage import write_atomically
 
@@ -42,6 +43,7 @@ class RunContext:
     `seed` is public: initial weights, public training, sampling. Nothing secret is ever drawn from it.
     `published` is the folder whose files will be released; `None` drops them.
     `physical_batch` bounds the rows in memory at once and never changes a result's law.
+    `world` are the processes that run together; checkpoints and published files are those of the first one.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -50,6 +52,14 @@ class RunContext:
     seed: int = 0
     published: Path | None = None
     physical_batch: int = 256
+    world: World = field(default_factory=World)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "checkpoints", self.checkpoints.shared(self.world))
+
+    def alone(self) -> RunContext:
+        """The same surroundings for work of the first process alone, while the others wait."""
+        return replace(self, world=World())
 
     @property
     def fixed_shape(self) -> bool:
@@ -62,7 +72,8 @@ class RunContext:
     def once(self, name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors of a finished phase: from its checkpoint if there is one, else `make()`, then saved.
 
-        A run that was killed skips its finished phases this way; a released answer is never asked for twice.
+        A run that was killed skips its finished phases this way; a released answer is never asked for twice. All
+        processes of a run call it together; what the first one made is what all of them get.
         """
         finished = self.checkpoints.load(name)
         if finished is None:
@@ -73,7 +84,7 @@ class RunContext:
 
     def publish(self, name: str, content: bytes) -> None:
         """Put a file among the released ones. Its content must be DP output, post-processing of it, or public."""
-        if self.published is not None:
+        if self.published is not None and self.world.is_first:
             write_atomically(self.published / name, content)
 
     def generator(self, purpose: str) -> torch.Generator:

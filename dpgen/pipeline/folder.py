@@ -105,7 +105,7 @@ class RunFolder:
             shutil.rmtree(leftover, ignore_errors=True)
         write_atomically(self._key, key, mode=0o600)
         run_id = f"{name}-{secrets.token_hex(8)}"
-        sealed = settings | {"run": run_id, "private_data": _keyed_digest(key, private_content)}
+        sealed = settings | {"run": run_id, "private_data": keyed_digest(key, private_content)}
         write_atomically(self._settings, json.dumps(sealed, indent=2).encode())
 
     def abandon(self) -> None:
@@ -136,7 +136,7 @@ class RunFolder:
                 f"expected the run key in {self.internal}; it is gone, so the run cannot repeat its noise. "
                 "Start a new run in another folder; what this one charged stays charged."
             ) from error
-        if not hmac.compare_digest(self._stored()["private_data"], _keyed_digest(key, private_content)):
+        if not hmac.compare_digest(self._stored()["private_data"], keyed_digest(key, private_content)):
             raise ResumeError(
                 f"expected the private data that the run in {self.root} began with; found other data. "
                 "Restore it, or start a new run in another folder."
@@ -168,7 +168,8 @@ class RunFolder:
         return data
 
 
-def _keyed_digest(key: bytes, content: Iterator[memoryview]) -> str:
+def keyed_digest(key: bytes, content: Iterator[memoryview]) -> str:
+    """HMAC-SHA-256, in hex: without the key it tells nothing of the content."""
     code = hmac.new(key, b"dpgen private data", hashlib.sha256)
     for part in content:
         code.update(part)

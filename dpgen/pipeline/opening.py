@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,15 @@ from dpgen.budget import Budget
 from dpgen.config import Config
 from dpgen.data.datasets import ArrayRecords, PrivateDataset, PublicDataset
 from dpgen.data.sources.base import ImageTable
+from dpgen.distributed import World
 from dpgen.errors import ConfigError, PrivacyError
 from dpgen.ledger import Ledger, OwnerLedger
 from dpgen.mechanisms.checkpoints import Checkpoints
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen.noise import NoiseSource, SecureNoise
-from dpgen.pipeline.folder import RunFolder
+from dpgen.pipeline.folder import RunFolder, keyed_digest
 from dpgen.pipeline.planning import Prepared
+from dpgen.storage import digest
 
 _log = logging.getLogger("dpgen.pipeline")
 
@@ -42,45 +45,79 @@ class Opened:
 def open_run(prepared: Prepared, folder: RunFolder, *, context: RunContext, noise: NoiseSource | None) -> Opened:
     """Begin the run in `folder`, or pick up the one begun there. Nothing is charged to the run's ledger yet.
 
+    Of several processes each loads the data; the first one alone begins the run and reserves its budget, once all of
+    them have been found to hold the same data and the same plan.
     Raises: `DataError` before anything is reserved or charged; `ResumeError` for other data or settings;
-    `BudgetExceeded` where the data owner's ledger has too little left.
+    `DistributedError` for processes that differ; `BudgetExceeded` where the data owner's ledger has too little left.
     """
-    config, shape = prepared.config, prepared.task.info.shape
-    table = prepared.private.load(shape, on_corrupt=config.data.on_corrupt)
-    public = None if prepared.public is None else _public(prepared, prepared.public.load(shape))
-    # Decoded before anything is charged, so that a corrupt file costs no budget; nothing looks at it until the scores.
-    test = None if prepared.test is None else prepared.test.load(shape, on_corrupt=config.data.on_corrupt)
-    fresh = not folder.begun
-    key = _run_key(prepared, folder, table, is_private=noise is None or noise.is_private)
-    _reserve(prepared, folder, fresh=fresh)
-    ledger = Ledger(prepared.accountant, prepared.budget, path=folder.ledger)
-    try:
-        ledger.adopt(prepared.plan)
-    except BaseException:
-        ledger.close()
-        raise
+    world = context.world
+    table, public, test = world.attempt(lambda: _load(prepared, is_first=world.is_first))
+    settings = fixed_settings(prepared, is_private=noise is None or noise.is_private)
+    _require_one_run(world, settings, table)
+    key = world.from_first(lambda: _begin(prepared, folder, settings, table))
+    ledger = world.attempt(lambda: _ledger(prepared, folder.ledger if world.is_first else None))
     source = SecureNoise(key) if noise is None else noise
     records = ArrayRecords(table.images, table.labels)
     private = PrivateDataset(records, prepared.task.info, ledger=ledger, noise=source, context=context)
     return Opened(private=private, public=public, test=test, ledger=ledger, noise=source, context=context)
 
 
-def run_context(config: Config, folder: RunFolder, progress: Progress) -> RunContext:
+def _load(prepared: Prepared, *, is_first: bool) -> tuple[ImageTable, PublicDataset | None, ImageTable | None]:
+    """The private, the public and the test images; the last for the first process alone, which takes the scores."""
+    config, shape = prepared.config, prepared.task.info.shape
+    table = prepared.private.load(shape, on_corrupt=config.data.on_corrupt)
+    public = None if prepared.public is None else _public(prepared, prepared.public.load(shape))
+    # Decoded before anything is charged, so that a corrupt file costs no budget; nothing looks at it until the scores.
+    wanted = prepared.test if is_first else None
+    test = None if wanted is None else wanted.load(shape, on_corrupt=config.data.on_corrupt)
+    return table, public, test
+
+
+def _require_one_run(world: World, settings: dict[str, Any], table: ImageTable) -> None:
+    """All processes must have the same settings, plan and private data. Nothing is written or charged yet."""
+    world.require_equal("settings and plan", lambda: digest(json.dumps(settings, sort_keys=True).encode()))
+    passing = world.from_first(lambda: secrets.token_bytes(32))  # for this comparison alone
+    world.require_equal("private data", lambda: keyed_digest(passing, _content(table)))
+
+
+def _begin(prepared: Prepared, folder: RunFolder, settings: dict[str, Any], table: ImageTable) -> bytes:
+    """The run key, once the run is begun and its budget reserved. Work of the first process."""
+    fresh = not folder.begun
+    key = _run_key(prepared, folder, settings, table)
+    _reserve(prepared, folder, fresh=fresh)
+    return key
+
+
+def _ledger(prepared: Prepared, path: Path | None) -> Ledger:
+    """The run's ledger, bound to its plan; the others' are in memory and never charged."""
+    ledger = Ledger(prepared.accountant, prepared.budget, path=path)
+    try:
+        ledger.adopt(prepared.plan)
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
+
+
+def run_context(config: Config, folder: RunFolder, progress: Progress, world: World) -> RunContext:
     """What surrounds the run; touches nothing yet. Raises: `ConfigError` for a device that this machine has not."""
     return RunContext(
-        device=_device(config.compute.device),
+        device=_device(config.compute.device, world),
         checkpoints=Checkpoints(folder.checkpoints),
         progress=progress,
         seed=config.run.seed,
         published=folder.staging,
         physical_batch=config.compute.physical_batch,
+        world=world,
     )
 
 
-def _device(name: str) -> torch.device:
-    """The device meant: "auto" is the first CUDA device where there is one, else the CPU."""
+def _device(name: str, world: World) -> torch.device:
+    """The device meant: "auto" is a CUDA device where there is one, else the CPU; "cuda" is this process's own one."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{world.local_rank}"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -96,8 +133,7 @@ def _public(prepared: Prepared, table: ImageTable) -> PublicDataset:
     return PublicDataset(prepared.public.name, table.images, table.labels, table.class_names)
 
 
-def _run_key(prepared: Prepared, folder: RunFolder, table: ImageTable, *, is_private: bool) -> bytes:
-    settings = fixed_settings(prepared, is_private=is_private)
+def _run_key(prepared: Prepared, folder: RunFolder, settings: dict[str, Any], table: ImageTable) -> bytes:
     if folder.begun:
         _log.info("resumed")
         return folder.resume(settings, _content(table))

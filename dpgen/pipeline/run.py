@@ -6,13 +6,14 @@ import dataclasses
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
 from dpgen.config import Config
 from dpgen.data.datasets import SyntheticDataset
 from dpgen.data.writing import eight_bit
+from dpgen.distributed import World, joined
 from dpgen.evaluation.private_test import TestSplit
 from dpgen.evaluation.protocol import Protocol
 from dpgen.evaluation.recipe import Recipe
@@ -26,6 +27,7 @@ from dpgen.plugins.registry import Registry, default_registry
 from dpgen.record import RunRecord
 from dpgen.storage import write_atomically
 
+_ALONE = World()
 _log = logging.getLogger("dpgen.pipeline")
 
 
@@ -42,11 +44,15 @@ def run(
     Privacy: charges exactly the plan, priced before anything is opened and within `[privacy]`. A run that was stopped
     continues with `resume`: nothing is charged twice, no released answer is drawn again. A finished run is returned
     as it is. `noise` is for tests: a source that is not private stamps the record "not private".
+    Started by torchrun, all processes call it and share the work; the first one writes the folder.
     Raises: what `prepare` raises, before anything is opened; `StorageError` for a folder in use; `DataError` for
-    corrupt data, before anything is charged; `ResumeError` for changed settings or data.
+    corrupt data, before anything is charged; `ResumeError` for changed settings or data; `DistributedError` for
+    processes that differ, or of which one is gone.
     """
     known = registry or default_registry()
-    return execute(prepare(config, known), registry=known, progress=progress, resume=resume, noise=noise)
+    with joined() as world:
+        prepared = world.attempt(lambda: prepare(config, known))
+        return execute(prepared, registry=known, progress=progress, resume=resume, noise=noise, world=world)
 
 
 def execute(
@@ -56,22 +62,35 @@ def execute(
     progress: Progress | None = None,
     resume: bool = False,
     noise: NoiseSource | None = None,
+    world: World = _ALONE,
 ) -> RunRecord:
-    """`run`, for a plan that was made and perhaps shown before."""
-    folder = RunFolder(prepared.config.run.folder)
-    context = run_context(prepared.config, folder, progress or SilentProgress())
-    folder.check(resume=resume)
-    with folder.locked():
-        folder.check(resume=resume)  # again: another process may have begun in between
-        if folder.finished:
-            if folder.begun:  # unless the owner has removed internal/
-                folder.require_settings(fixed_settings(prepared, is_private=noise is None or noise.is_private))
-            folder.forget_key()
-            return RunRecord.read(folder.release)
-        with _logged(folder):
-            record = _run(prepared, folder, context, noise)
-    registry.run_finished(record)
+    """`run`, for a plan that was made and perhaps shown before, by all processes of `world`."""
+    folder, shown = RunFolder(prepared.config.run.folder), progress if world.is_first else None
+    context = world.attempt(lambda: run_context(prepared.config, folder, shown or SilentProgress(), world))
+    with ExitStack() as held:
+        record = world.from_first(lambda: _enter(prepared, folder, held, resume=resume, noise=noise))
+        if record is not None:
+            return record
+        record = _run(prepared, folder, context, noise)
+    if world.is_first:
+        registry.run_finished(record)
     return record
+
+
+def _enter(
+    prepared: Prepared, folder: RunFolder, held: ExitStack, *, resume: bool, noise: NoiseSource | None
+) -> RunRecord | None:
+    """Lock the folder until `held` closes; the record where the run in it is finished. Work of the first process."""
+    folder.check(resume=resume)
+    held.enter_context(folder.locked())
+    folder.check(resume=resume)  # again: another process may have begun in between
+    if not folder.finished:
+        held.enter_context(_logged(folder))
+        return None
+    if folder.begun:  # unless the owner has removed internal/
+        folder.require_settings(fixed_settings(prepared, is_private=noise is None or noise.is_private))
+    folder.forget_key()
+    return RunRecord.read(folder.release)
 
 
 def _run(prepared: Prepared, folder: RunFolder, context: RunContext, noise: NoiseSource | None) -> RunRecord:
@@ -80,9 +99,15 @@ def _run(prepared: Prepared, folder: RunFolder, context: RunContext, noise: Nois
     opened = open_run(prepared, folder, context=context, noise=noise)
     with opened.ledger:
         _fit(prepared, opened)
-        synthetic = _sample(prepared, opened)
-        scores = _evaluate(prepared, opened, synthetic, folder)
-        record = publish(prepared, opened, synthetic, folder, scores)
+        return context.world.from_first(lambda: _finish(prepared, opened, folder))
+
+
+def _finish(prepared: Prepared, opened: Opened, folder: RunFolder) -> RunRecord:
+    """All that follows from the fitted generator. Work of the first process."""
+    opened = dataclasses.replace(opened, context=opened.context.alone())
+    synthetic = _sample(prepared, opened)
+    scores = _evaluate(prepared, opened, synthetic, folder)
+    record = publish(prepared, opened, synthetic, folder, scores)
     _log.info("finished")
     return record
 

@@ -24,5 +24,5 @@ def demo(
     from dpgen.config import preset
 
     budget = [] if epsilon is None else [f"privacy.epsilon={epsilon}"]
-    config = preset("demo", [*budget, *(overrides or []), f"run.output={out}"])
-    run_and_show(config, Output(json=json, quiet=quiet), resume=resume)
+    changed = [*budget, *(overrides or []), f"run.output={out}"]
+    run_and_show(lambda: preset("demo", changed), Output(json=json, quiet=quiet), resume=resume)

@@ -24,4 +24,4 @@ def run(
     from dpgen.cli.running import run_and_show
 
     changed = [*(overrides or []), *([] if out is None else [f"run.output={out}"])]
-    run_and_show(configuration(config, preset, changed), Output(json=json, quiet=quiet), resume=resume)
+    run_and_show(lambda: configuration(config, preset, changed), Output(json=json, quiet=quiet), resume=resume)
