@@ -18,7 +18,7 @@ from dpgen.storage import failing
 from dpgen.testing.toy_run import toy_registry
 
 TIMEOUT_SECONDS = 120.0
-_IMPORTED_ONCE = (
+IMPORTED_ONCE = (
     *(
         "dpgen.accountants.gdp",
         "dpgen.accountants.pld",
@@ -55,7 +55,7 @@ def run_until_killed(config: Config, point: InPhase | AtStorage) -> bool:
     False means that the run ended before it came to `point`. Raises: `RuntimeError` when it failed otherwise.
     """
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload([__name__, *_IMPORTED_ONCE])
+    processes.set_forkserver_preload([__name__, *IMPORTED_ONCE])
     child = processes.Process(target=_run, args=(config, point))
     child.start()
     child.join(TIMEOUT_SECONDS)

@@ -137,7 +137,9 @@ class DpSgd(Mechanism[TrainedModule]):
         with context.progress.track(self.phase, self.steps) as advance:
             advance(state.step)
             while state.step < self.steps:
-                noise.prepare_gaussian({name: tuple(p.shape) for name, p in state.trainable.items()}, step=state.step)
+                if context.world.is_first:  # it alone will need the noise
+                    shapes = {name: tuple(p.shape) for name, p in state.trainable.items()}
+                    noise.prepare_gaussian(shapes, step=state.step)
                 part = self._clipped_sum(state, records, noise, passes, context.world)
                 noised = partial(self._noised, noise=noise, relation=relation, step=state.step)
                 self._descend(state, context.world.add_up(part, finish=noised))
