@@ -2,7 +2,9 @@
 
 The rules are public and treat every record alone:
 - Formats: PNG, JPEG, WebP, BMP, GIF, TIFF. Anything else, however Pillow would read it, is undecodable.
-- At most `MAX_PIXELS` pixels, judged by the header before a pixel is decoded. A truncated file is undecodable.
+- At most `MAX_PIXELS` pixels and `MAX_BYTES` encoded bytes, judged before a pixel is decoded; a JPEG of many scans
+  counts its pixels once per scan. So one image takes at most about half a GiB and, on one core, a second.
+- A truncated file is undecodable.
 - Of an animation the first frame counts. The EXIF orientation is applied.
 - 16-bit grey is scaled to 8 bits; transparency is laid on white; palette, CMYK and the like become RGB.
 - Grey is ITU-R 601 luma; RGB from grey repeats the channel.
@@ -12,6 +14,7 @@ The rules are public and treat every record alone:
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -37,19 +40,25 @@ OnCorrupt = Literal["refuse", "constant"]
 """What becomes of a load with undecodable images: one error that names them, or one constant image in place of each."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-MAX_PIXELS = 2**26
+MAX_PIXELS = 2**24
+MAX_BYTES = 2**27
+MAX_SCANNED_PIXELS = 2**28
+"""Pixels times scans of a JPEG: a progressive one is decoded once per scan, and a hostile one has thousands."""
 CONSTANT = 128
 """Every value of the image that stands in for an undecodable one: mid-grey."""
 
 _NAMED_AT_MOST = 5
 _ORIENTATION = 0x0112  # EXIF tag
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
+_EIGHT_OF_SIXTEEN = ((np.arange(2**16, dtype=np.uint32) * 255 + 32767) // 65535).astype(np.uint8)  # to the nearest
+_START_OF_SCAN = b"\xff\xda"  # in the pixel data of a JPEG only as this marker: any other 0xff is followed by 0x00
 
 
 def decode(source: Undecoded, shape: Shape) -> Pixels:
     """One image in its canonical form, uint8 `[channels, height, width]`.
 
-    Raises: `DataError` when it cannot be decoded, with a reason that holds nothing of the content.
+    Raises: `DataError` when it cannot be decoded, with a reason that holds nothing of the content; `StorageError` when
+    the file cannot be read or the memory does not suffice.
     """
     with _strict_pillow():
         return _decode(source, shape)
@@ -63,19 +72,36 @@ def decode_all(
     Args: `sources` gives `count` pairs (what the owner calls the image, the image).
     Nothing is ever skipped: leaving out a corrupt image would reveal, through the count, that it was there.
     Raises: `DataError` that says how many images are corrupt and names the first few; it is for the owner's eyes.
+    `StorageError` when a file cannot be read or the memory does not suffice.
     """
     check_on_corrupt(on_corrupt)
-    images = np.full((count, *shape), CONSTANT, dtype=np.uint8)
-    corrupt: list[str] = []
+    images, row, corrupt = _room(count, shape), -1, 0
+    named: list[str] = []
     with _strict_pillow():
         for row, (name, source) in enumerate(sources):
+            if row == count:
+                break
             try:
                 images[row] = _decode(source, shape)
             except DataError as reason:
-                corrupt.append(f"{name} ({reason})")
+                corrupt += 1
+                if len(named) < _NAMED_AT_MOST:
+                    named.append(f"{name} ({reason})")
     if corrupt and on_corrupt == "refuse":
-        raise _refusal(corrupt)
+        raise _refusal(corrupt, named)
+    if row + 1 != count:
+        raise DataError("expected as many images as labels; found another number. Mend the files.")
     return torch.from_numpy(images)
+
+
+def _room(count: int, shape: Shape) -> Pixels:
+    try:
+        return np.full((count, *shape), CONSTANT, dtype=np.uint8)
+    except (MemoryError, ValueError):
+        raise StorageError(
+            "expected memory for all images at once; found too little. Ask for smaller images (data.size) or use a "
+            "machine with more memory."
+        ) from None
 
 
 def check_on_corrupt(on_corrupt: str) -> None:
@@ -84,11 +110,10 @@ def check_on_corrupt(on_corrupt: str) -> None:
         raise InvalidValue(f"on_corrupt must be 'refuse' or 'constant'; found {on_corrupt!r}.")
 
 
-def _refusal(corrupt: list[str]) -> DataError:
-    named = "; ".join(corrupt[:_NAMED_AT_MOST])
-    more = "; ..." if len(corrupt) > _NAMED_AT_MOST else ""
+def _refusal(corrupt: int, named: list[str]) -> DataError:
+    more = "; ..." if corrupt > len(named) else ""
     return DataError(
-        f"expected readable images; found {len(corrupt)} corrupt: {named}{more}. Nothing was charged. "
+        f"expected readable images; found {corrupt} corrupt: {'; '.join(named)}{more}. Nothing was charged. "
         "Mend or remove them, or set on_corrupt = 'constant' to put one constant image in the place of each."
     )
 
@@ -111,12 +136,19 @@ def _decode(source: Undecoded, shape: Shape) -> Pixels:
     try:
         if isinstance(source, np.ndarray):
             return _canonical(_from_array(source), shape)
-        with _opened(source) as file, Image.open(file, formats=FORMATS) as image:
-            _refuse_bomb(image)
-            image.load()
-            return _canonical(image, shape)
-    except (DataError, StorageError, MemoryError):
+        with _opened(source) as file:
+            _refuse_large(file)
+            with Image.open(file, formats=FORMATS) as image:
+                _refuse_bomb(image, file)
+                image.load()
+                return _canonical(image, shape)
+    except (DataError, StorageError):
         raise
+    except MemoryError:  # the machine's fault, perhaps: then a constant image must not stand in for this one
+        raise StorageError(
+            "expected memory to decode one image; found too little. Free some memory, or remove the image if it is "
+            "damaged."
+        ) from None
     except UnidentifiedImageError:
         raise DataError(f"not one of {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError:
@@ -139,9 +171,24 @@ def _opened(source: bytes | Path) -> BinaryIO:
         ) from None
 
 
-def _refuse_bomb(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
+def _refuse_large(file: BinaryIO) -> None:
+    if file.seek(0, os.SEEK_END) > MAX_BYTES:
+        raise DataError(f"more than {MAX_BYTES} bytes")
+    file.seek(0)
+
+
+def _refuse_bomb(image: Image.Image, file: BinaryIO) -> None:
+    """Judge the work ahead by the header, and by the scans of a JPEG."""
+    pixels = image.width * image.height
+    if pixels > MAX_PIXELS:
         raise DataError(f"more than {MAX_PIXELS} pixels")
+    if image.format in ("JPEG", "MPO") or image.info.get("compression") == "jpeg":  # the latter within TIFF
+        position = file.tell()
+        file.seek(0)
+        scans = file.read().count(_START_OF_SCAN)
+        file.seek(position)
+        if pixels * scans > MAX_SCANNED_PIXELS:
+            raise DataError(f"more than {MAX_SCANNED_PIXELS} pixels over all scans")
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
@@ -173,8 +220,7 @@ def _canonical(image: Image.Image, shape: Shape) -> Pixels:
 
 def _eight_bit(image: Image.Image) -> Image.Image:
     if image.mode in _SIXTEEN_BIT or (image.mode == "I" and image.format == "PNG"):  # older Pillow: PNG as mode I
-        values = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+        return Image.fromarray(_EIGHT_OF_SIXTEEN[np.asarray(image).astype(np.uint16)])
     if image.mode in ("I", "F"):
         raise DataError("pixels of 32 bits, whose range is unknown")
     return image

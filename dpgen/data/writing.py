@@ -22,7 +22,7 @@ from torch import Tensor
 from dpgen import validate
 from dpgen.data.datasets import SyntheticDataset
 from dpgen.data.sources.glyph_masters import font_path
-from dpgen.data.sources.parquet import pyarrow_parquet
+from dpgen.data.sources.parquet_file import pyarrow_parquet
 from dpgen.errors import DataError, StorageError
 from dpgen.storage import write_atomically
 

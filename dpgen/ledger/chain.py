@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, final
 
-from dpgen.errors import LedgerError
-from dpgen.storage import FileLock, append_durably, digest, read, truncate_durably
+from dpgen.errors import InvalidValue, LedgerError
+from dpgen.storage import FileLock, append_durably, digest, parse_json, read, truncate_durably
 
 Entry = dict[str, Any]
 
 FIRST = "0" * 64
 """What stands for the hash of the line before the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Whole lines that this process has decoded and checked before: their bytes, their number, and the last hash."""
+
+    content: bytes = b""
+    lines: int = 0
+    head: str = FIRST
 
 
 @final
@@ -25,14 +35,19 @@ class Chain:
     only after the line, break included, is on the disk, so whoever was appending it never got as far as reading data.
     """
 
-    def __init__(self, path: Path | None, *, wait: float = 0.0) -> None:
+    def __init__(self, path: Path | None, *, wait: float = 0.0, known: Known | None = None) -> None:
         """Open `path`, creating it with the first line appended; wait up to `wait` seconds for another writer.
 
-        Raises: `LedgerError` when the file is in use or altered; `StorageError` when the disk fails.
+        Lines that are `known` are compared byte by byte and not decoded again; `entries` are then the ones behind them.
+
+        Raises: `LedgerError` when the file is in use, altered, or shorter than `known`; `StorageError` when the disk
+        fails.
         """
         self._path, self._process = path, os.getpid()
         self._head, self._sound = FIRST, True
         self._lock: FileLock | None = None
+        self._known = known or Known()
+        self._new: list[bytes] = []  # the lines behind them
         self.entries: list[Entry] = []
         if path is None:
             return
@@ -57,7 +72,13 @@ class Chain:
             append_durably(self._path, line)
             self._sound = True
         self._head = digest(line)
+        self._new.append(line + b"\n")
         self.entries.append(entry)
+
+    @property
+    def known(self) -> Known:
+        """What a later `Chain` on the same file need not decode again."""
+        return Known(self._known.content + b"".join(self._new), self._known.lines + len(self._new), self._head)
 
     def require_open(self) -> None:
         """Raises: `LedgerError` unless this process may append."""
@@ -82,13 +103,12 @@ class Chain:
         raise TypeError("an open ledger belongs to one process and cannot be pickled; open it where it is used")
 
     def _replay(self, path: Path) -> None:
-        if not path.exists():
-            return
-        content = read(path)
+        content = read(path) if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
+        self.entries, self._head = decode(whole, path, known=self._known)
         if len(whole) < len(content):
             truncate_durably(path, len(whole))
-        self.entries, self._head = decode(whole, path)
+        self._new = [line + b"\n" for line in whole[len(self._known.content) :].split(b"\n")[:-1]]
 
     def _refuse(self, expected: str, found: str, mend: str) -> NoReturn:
         raise LedgerError(
@@ -101,17 +121,24 @@ def encode(entry: Mapping[str, Any], previous: str) -> bytes:
     return json.dumps({"previous": previous} | dict(entry), allow_nan=False).encode()
 
 
-def decode(content: bytes, path: Path) -> tuple[list[Entry], str]:
-    """The entries of whole lines, and the hash of the last one.
+def decode(content: bytes, path: Path, *, known: Known | None = None) -> tuple[list[Entry], str]:
+    """The entries of whole lines behind those that are `known`, and the hash of the last line.
 
-    Raises: `LedgerError` naming the first line that is no JSON object, or does not follow from the one before it.
+    Raises: `LedgerError` when the known lines are not there, or naming the first line that is no JSON object, or does
+    not follow from the one before it.
     """
+    before = known or Known()
+    if not content.startswith(before.content):
+        raise LedgerError(
+            f"expected {path} to begin with the {before.lines} lines read from it before; found it altered, or put "
+            "back to an older state. Restore the ledger from a backup; without it nothing may be read from the data."
+        )
     entries: list[Entry] = []
-    head = FIRST
-    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+    head = before.head
+    for number, line in enumerate(content[len(before.content) :].split(b"\n")[:-1], start=before.lines + 1):
         try:
-            entry = json.loads(line)
-        except ValueError:
+            entry = parse_json(line)
+        except InvalidValue:
             entry = None
         if not isinstance(entry, Mapping) or entry.get("previous") != head:
             raise LedgerError(

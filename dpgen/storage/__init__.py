@@ -4,6 +4,7 @@ Nothing here knows what the bytes mean. Each operation passes `failpoint` just b
 can make any single one of them fail, or stop the process there, and look at what is left.
 """
 
+from dpgen.storage.documents import parse_json
 from dpgen.storage.files import (
     append_durably,
     digest,
@@ -24,6 +25,7 @@ __all__ = [
     "digest",
     "failing",
     "failpoint",
+    "parse_json",
     "read",
     "read_sealed",
     "remove_durably",

@@ -16,6 +16,9 @@ from dpgen.data.decoding import OnCorrupt
 from dpgen.data.info import Shape
 from dpgen.errors import ConfigError, DataError
 
+MOST_CLASSES = 2**16
+LONGEST_CLASS_NAME = 200
+
 
 @dataclass(frozen=True)
 class ImageTable:
@@ -62,17 +65,29 @@ class ImageSource(ABC):
 
 
 def declared_class_names(class_names: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The owner's class names as a tuple of distinct, non-empty names; None stays None.
+    """The owner's class names as a tuple of distinct, printable names; None stays None.
 
-    Raises: `ConfigError` when they are empty, repeated or not text.
+    Raises: `ConfigError` when they are empty, repeated, no text, too long or too many.
     """
     if class_names is None:
         return None
-    names = tuple(class_names)
-    distinct = len(set(names)) == len(names)
-    if isinstance(class_names, str) or not names or not distinct or not all(isinstance(n, str) and n for n in names):
-        raise ConfigError(f"class_names must be a list of distinct, non-empty names; found {class_names!r}.")
+    names = () if isinstance(class_names, str) else tuple(class_names)
+    if not all(map(_can_name_a_class, names)) or not 0 < len(set(names)) == len(names) <= MOST_CLASSES:
+        raise ConfigError(
+            f"class_names must be a list of 1 to {MOST_CLASSES} distinct names, each printable and of 1 to "
+            f"{LONGEST_CLASS_NAME} characters; found {_excerpt(class_names)}."
+        )
     return names
+
+
+def _can_name_a_class(name: object) -> bool:
+    """Names are printed in reports and drawn on sheets, so a line break or a megabyte of text is no name."""
+    return isinstance(name, str) and 0 < len(name) <= LONGEST_CLASS_NAME and name.isprintable()
+
+
+def _excerpt(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def checked_labels(labels: NDArray[Any], classes: int, *, where: str) -> Tensor:

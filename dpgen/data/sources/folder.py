@@ -20,7 +20,8 @@ class FolderSource(ImageSource):
 
     Classes are the folder names in the order of their code points, or `class_names` where the owner gives them in
     another order or declares a class that has no folder. A class folder may be empty. Files are taken class by class,
-    by name; hidden files are ignored, every other file counts as an image, corrupt or not.
+    by name; hidden files are ignored, every other file counts as an image, corrupt or not. A link may point to another
+    place in the folder; one that leads out of it is refused, so that nobody's other files become records.
     """
 
     name = "folder"
@@ -40,7 +41,9 @@ class FolderSource(ImageSource):
                     f"expected one folder per class in {self._folder}; found none. "
                     "Put each image into the folder of its class."
                 )
-            return found
+            named = declared_class_names(found)
+            assert named is not None
+            return named
         if unknown := sorted(set(found) - set(self._declared)):
             raise DataError(
                 f"expected class folders among the declared class_names; found {', '.join(map(repr, unknown))} in "
@@ -62,7 +65,7 @@ class FolderSource(ImageSource):
         classes = self.class_names()
         files = [(label, path) for label, name in enumerate(classes) for path in self._files(name)]
         images = decode_all(
-            ((str(path.relative_to(self._folder)), path) for _, path in files),
+            ((_shown(path.relative_to(self._folder)), path) for _, path in files),
             count=len(files),
             shape=shape,
             on_corrupt=on_corrupt,
@@ -71,7 +74,7 @@ class FolderSource(ImageSource):
         return ImageTable(images, checked_labels(labels, len(classes), where=str(self._folder)), classes)
 
     def _class_folders(self) -> tuple[str, ...]:
-        entries = _visible(self._folder)
+        entries = self._entries(self._folder)
         for entry in entries:
             if not entry.is_dir():
                 raise DataError(
@@ -82,7 +85,7 @@ class FolderSource(ImageSource):
 
     def _files(self, class_name: str) -> list[Path]:
         folder = self._folder / class_name
-        entries = _visible(folder) if folder.is_dir() else []
+        entries = self._entries(folder) if folder.is_dir() else []
         for entry in entries:
             if not entry.is_file():  # also a pipe or a device, which reading could wait on for ever
                 raise DataError(
@@ -91,9 +94,38 @@ class FolderSource(ImageSource):
                 )
         return entries
 
+    def _entries(self, folder: Path) -> list[Path]:
+        """What `folder` holds, by name, without hidden entries. Raises: `DataError` for a link out of the data."""
+        root, entries = self._folder.resolve(), _visible(folder)
+        for entry in entries:
+            if entry.is_symlink() and not _target(entry).is_relative_to(root):
+                raise DataError(
+                    f"expected every image below {self._folder}; found {_shown(entry.relative_to(self._folder))}, a "
+                    "link to another place. Copy what it points to into the folder, or remove it."
+                )
+        return entries
+
 
 def _visible(folder: Path) -> list[Path]:
-    """What a folder holds, by name, without hidden entries. Raises: `DataError` when there is no such folder."""
-    if not folder.is_dir():
-        raise DataError(f"expected a folder at {folder.absolute()}; found none. Check the path.")
-    return sorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    """What a folder holds, by name, without hidden entries. Raises: `DataError` when it is none or cannot be read."""
+    try:
+        found = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    except (OSError, ValueError) as error:  # the latter for a null byte in the path
+        raise DataError(
+            f"expected a folder at {_shown(folder.absolute())}; found none that can be read "
+            f"({type(error).__name__}). Check the path and its permissions."
+        ) from None
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def _target(link: Path) -> Path:
+    """Where a link leads; one that leads in a circle stays where it is, and is no file."""
+    try:
+        return link.resolve()
+    except (OSError, RuntimeError):
+        return link.absolute()
+
+
+def _shown(path: Path) -> str:
+    """A path for a message; control characters and bytes of no encoding are spelt out."""
+    return str(path) if str(path).isprintable() else ascii(str(path))

@@ -154,8 +154,9 @@ def test_cut_at_every_byte_of_the_last_line(tmp_path, monkeypatch):
     whole = path.read_bytes()
     for cut in range(size, len(whole)):
         path.write_bytes(whole[:cut])
-        assert ledger.total().epsilon == 0.7
-        reserve(ledger, "b", 0.3)
+        after_the_crash = OwnerLedger(path)
+        assert after_the_crash.total().epsilon == 0.7
+        reserve(after_the_crash, "b", 0.3)
         assert path.read_bytes() == whole
 
 
