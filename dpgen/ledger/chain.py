@@ -20,11 +20,15 @@ FIRST = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Whole lines that this process has decoded and checked before: their bytes, their number, and the last hash."""
+    """Whole lines that this process has decoded and checked before: their bytes, their number, and the last hash.
+
+    `appended`: it has appended one itself, so the name of the file is durable.
+    """
 
     content: bytes = b""
     lines: int = 0
     head: str = FIRST
+    appended: bool = False
 
 
 @final
@@ -38,7 +42,8 @@ class Chain:
     def __init__(self, path: Path | None, *, wait: float = 0.0, known: Known | None = None) -> None:
         """Open `path`, creating it with the first line appended; wait up to `wait` seconds for another writer.
 
-        Lines that are `known` are compared byte by byte and not decoded again; `entries` are then the ones behind them.
+        Who opens the file again and again says which lines are `known`. They are compared byte by byte and not decoded
+        again, `entries` are the ones behind them, and the lock file stays for the next time.
 
         Raises: `LedgerError` when the file is in use, altered, or shorter than `known`; `StorageError` when the disk
         fails.
@@ -47,11 +52,12 @@ class Chain:
         self._head, self._sound = FIRST, True
         self._lock: FileLock | None = None
         self._known = known or Known()
+        self._appended = self._known.appended
         self._new: list[bytes] = []  # the lines behind them
         self.entries: list[Entry] = []
         if path is None:
             return
-        self._lock = FileLock(path.with_name(f".{path.name}.lock"), wait=wait)
+        self._lock = FileLock(path.with_name(f".{path.name}.lock"), wait=wait, keep=known is not None)
         if not self._lock.acquire():
             raise LedgerError(
                 f"expected {path} to be free; found it in use by {self._lock.holder}. Wait for that process to end, "
@@ -69,8 +75,8 @@ class Chain:
         line = encode(entry, self._head)
         if self._path is not None:
             self._sound = False  # an append that fails may leave half a line: then only opening again is safe
-            append_durably(self._path, line)
-            self._sound = True
+            append_durably(self._path, line, named=self._appended)
+            self._sound = self._appended = True
         self._head = digest(line)
         self._new.append(line + b"\n")
         self.entries.append(entry)
@@ -78,7 +84,8 @@ class Chain:
     @property
     def known(self) -> Known:
         """What a later `Chain` on the same file need not decode again."""
-        return Known(self._known.content + b"".join(self._new), self._known.lines + len(self._new), self._head)
+        content = self._known.content + b"".join(self._new)
+        return Known(content, self._known.lines + len(self._new), self._head, self._appended)
 
     def require_open(self) -> None:
         """Raises: `LedgerError` unless this process may append."""

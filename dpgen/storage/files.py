@@ -36,9 +36,10 @@ def rename_durably(source: Path, target: Path) -> None:
         replace(source, target)
 
 
-def append_durably(path: Path, line: bytes) -> None:
+def append_durably(path: Path, line: bytes, *, named: bool = False) -> None:
     """Append `line` and a newline; when this returns they survive a power cut. The file is created if need be.
 
+    `named` says that this process has appended to the file before, so that its name in the folder is durable too.
     Raises: `StorageError`; the file is then cut back to what it was, unless that fails too.
     """
     if b"\n" in line:
@@ -47,7 +48,7 @@ def append_durably(path: Path, line: bytes) -> None:
         make_folder(path.parent)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            _append(descriptor, path, line + b"\n")
+            _append(descriptor, path, line + b"\n", named=named)
         finally:
             os.close(descriptor)
 
@@ -116,7 +117,7 @@ def make_folder(folder: Path) -> None:
         _fsync_folder(folder.parent)
 
 
-def _append(descriptor: int, path: Path, content: bytes) -> None:
+def _append(descriptor: int, path: Path, content: bytes, *, named: bool) -> None:
     """Write and fsync; after an error cut the file back, so that a failed append leaves nothing behind."""
     size = os.fstat(descriptor).st_size
     try:
@@ -125,7 +126,8 @@ def _append(descriptor: int, path: Path, content: bytes) -> None:
         while written < len(content):
             written += os.write(descriptor, content[written:])
         _fsync(descriptor, path)
-        _fsync_folder(path.parent)  # always: whoever created the file may have died before its name was durable
+        if not named:
+            _fsync_folder(path.parent)  # whoever created the file may have died before its name was durable
     except OSError:
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, size)

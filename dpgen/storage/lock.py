@@ -19,12 +19,13 @@ class FileLock:
     """An exclusive lock between processes, held from `acquire` to `release` or for a `with` block.
 
     The kernel lock (`flock`) ends with its process, so a killed holder never blocks anybody. The lock file holds the
-    process id of its holder and is removed on release. A forked child does not own its parent's lock.
+    process id of its holder and is removed on release, unless it is to be kept for many more holders: on a busy disk
+    making and removing it takes longer than what it guards. A forked child does not own its parent's lock.
     """
 
-    def __init__(self, path: Path, *, wait: float = 0.0) -> None:
-        """Lock by the file `path`; `with` waits up to `wait` seconds."""
-        self._path, self._wait = path, wait
+    def __init__(self, path: Path, *, wait: float = 0.0, keep: bool = False) -> None:
+        """Lock by the file `path`, which stays when `keep` is set; `with` waits up to `wait` seconds."""
+        self._path, self._wait, self._keep = path, wait, keep
         self._descriptor: int | None = None
         self._owner = 0
 
@@ -42,7 +43,7 @@ class FileLock:
         if self._descriptor is None:
             return
         descriptor, self._descriptor = self._descriptor, None
-        if self._owner == os.getpid():
+        if self._owner == os.getpid() and not self._keep:
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)  # while still locked: nobody can take this file and lose it to us
         os.close(descriptor)
@@ -76,8 +77,7 @@ class FileLock:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if not _is_same_file(descriptor, self._path):  # its holder removed it between our open and our lock
                     raise BlockingIOError
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, f"{os.getpid()}\n".encode())
+                os.pwrite(descriptor, f"{os.getpid():<20}\n".encode(), 0)  # of one width: it covers the last holder's
             except OSError as error:
                 os.close(descriptor)
                 if isinstance(error, BlockingIOError):
