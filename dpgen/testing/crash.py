@@ -26,6 +26,7 @@ IMPORTED_ONCE = (
         "dpgen.accountants.rdp",
     ),
     "dpgen.plugins.builtin",
+    "torch._dynamo",  # by the first optimizer that is made
 )
 """What every run imports late; the server that the processes are forked from imports it before."""
 

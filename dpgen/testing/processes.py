@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import multiprocessing
+import pickle
 import tempfile
 import time
 from collections.abc import Callable
@@ -38,7 +39,7 @@ def together(size: int, function: Callable[..., Any], *arguments: Any, step_seco
     returns are pickled. The processes meet in a file: no port is used. Raises: `TimeoutError` after two minutes.
     """
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload([__name__, *IMPORTED_ONCE])
+    processes.set_forkserver_preload([__name__, *IMPORTED_ONCE, "pytest", "scipy.stats"])
     with tempfile.TemporaryDirectory() as folder:
         place = f"file://{folder}/meeting"
         found = (inspect.getfile(function), function.__qualname__)
@@ -64,7 +65,7 @@ def _outcome(pipe: Connection, deadline: float) -> Outcome:
     if not pipe.poll(max(0.0, deadline - time.monotonic())):
         raise TimeoutError(f"expected every process to end within {TIMEOUT_SECONDS:g} seconds; found one at work")
     try:
-        outcome = pipe.recv()
+        outcome = pickle.loads(pipe.recv_bytes())
     except EOFError:
         return Outcome()
     assert isinstance(outcome, Outcome)
@@ -87,7 +88,7 @@ def _child(
             outcome = Outcome(_function(Path(file), name)(world, *arguments))
     except Exception as error:
         outcome = Outcome(kind=type(error).__name__, text=str(error))
-    pipe.send(outcome)
+    pipe.send_bytes(pickle.dumps(outcome))  # by value: what `send` shares of a tensor is gone with this process
 
 
 def _function(file: Path, name: str) -> Callable[..., Any]:
