@@ -25,7 +25,7 @@ from dpgen.events import (
     SampledWithoutReplacement,
     SelfComposed,
 )
-from dpgen.storage import write_atomically
+from dpgen.storage import parse_json, write_atomically
 
 T = TypeVar("T")
 
@@ -129,7 +129,7 @@ class RunRecord:
     def read(folder: Path) -> RunRecord:
         """The record in `folder`. Raises: `StorageError` when there is none or it is damaged."""
         try:
-            return RunRecord.from_json(json.loads((folder / NAME).read_text(encoding="utf-8")))
+            return RunRecord.from_json(parse_json((folder / NAME).read_bytes()))
         except (OSError, ValueError) as error:
             raise StorageError(
                 f"expected a run record {folder / NAME}; it cannot be read ({type(error).__name__}). "

@@ -9,9 +9,12 @@ from dpgen.errors import InvalidValue
 
 
 def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise InvalidValue(f"{name} must be a finite number; found {value!r}. Give {name} as a plain number.")
-    return float(value)
+    try:
+        if not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # an integer beyond every double
+        raise InvalidValue(f"{name} must be a finite number; found an integer beyond the range of a double.") from None
+    raise InvalidValue(f"{name} must be a finite number; found {value!r}. Give {name} as a plain number.")
 
 
 def positive(**values: object) -> None:

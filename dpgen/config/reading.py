@@ -53,6 +53,10 @@ def from_toml(text: str, overrides: Sequence[str] = (), *, name: str = "the conf
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name} is no valid TOML: {error}. Correct that line.") from error
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits, tables nested a thousand deep
+        raise ConfigError(
+            f"{name} holds a value that TOML cannot take ({type(error).__name__}). Use plain numbers and few levels."
+        ) from None
     for override in overrides:
         _apply(data, override)
     return validated(Config, data, name=name)
@@ -89,7 +93,7 @@ def _value(text: str) -> Any:
     """A TOML value, or the text itself: `name=mnist` needs no quotes."""
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # the former also what TOML raises
         return text
     return parsed["value"] if len(parsed) == 1 else text
 

@@ -13,7 +13,8 @@ import safetensors.torch
 from torch import Tensor
 
 from dpgen.distributed import World
-from dpgen.storage import read_sealed, remove_sealed, sealed_exists, write_sealed
+from dpgen.errors import StorageError
+from dpgen.storage import parse_json, read_sealed, remove_sealed, sealed_exists, write_sealed
 
 
 @dataclass(frozen=True)
@@ -80,5 +81,16 @@ class Checkpoints:
 
 
 def _decode(payload: bytes) -> Checkpoint:
-    header = json.loads(payload[8 : 8 + int.from_bytes(payload[:8], "little")])
-    return Checkpoint(safetensors.torch.load(payload), json.loads(header["__metadata__"]["facts"]))
+    """The tensors and facts in a payload. Its seal holds no secret: anyone can seal anything, so nothing is believed."""
+    try:
+        tensors = safetensors.torch.load(payload)  # first: it checks the length of the header and every offset
+        header = parse_json(payload[8 : 8 + int.from_bytes(payload[:8], "little")])
+        facts = parse_json(header["__metadata__"]["facts"])
+    except Exception as error:
+        raise StorageError(
+            f"expected a checkpoint in safetensors form; found something else ({type(error).__name__}). "
+            "Restore it from a backup, or start a new run in another folder."
+        ) from None
+    if not isinstance(facts, dict):
+        raise StorageError("expected the facts of a checkpoint by name; found something else. Start a new run.")
+    return Checkpoint(tensors, facts)

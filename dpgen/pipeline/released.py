@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,11 @@ from dpgen import report
 from dpgen.config import validated
 from dpgen.data.datasets import SyntheticDataset
 from dpgen.data.info import DatasetInfo, Shape
-from dpgen.errors import StorageError
+from dpgen.errors import DpgenError, StorageError
 from dpgen.generators.base import Generator, PublicInfo, Task
 from dpgen.pipeline.release import CONFIG, MODEL, WEIGHTS, samples_sheet, write_synthetic
 from dpgen.plugins.registry import Registry
-from dpgen.storage import write_atomically
+from dpgen.storage import parse_json, write_atomically
 
 
 def load_released(run: Path, registry: Registry) -> tuple[Generator, Task]:
@@ -27,7 +26,7 @@ def load_released(run: Path, registry: Registry) -> tuple[Generator, Task]:
     """
     release = run / "release" if (run / "release").is_dir() else run
     try:
-        facts = json.loads((release / MODEL / CONFIG).read_text(encoding="utf-8"))
+        facts = parse_json((release / MODEL / CONFIG).read_bytes())
         state = safetensors.torch.load_file(release / MODEL / WEIGHTS)
         task = task_from_json(facts["task"])
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
@@ -37,7 +36,15 @@ def load_released(run: Path, registry: Registry) -> tuple[Generator, Task]:
         ) from error
     kind = registry.generator(facts["generator"])
     generator = kind(validated(kind.Config, facts["settings"], name="the released model", under=("settings",)))
-    generator.load_state_dict(state, task)
+    try:
+        generator.load_state_dict(state, task)
+    except DpgenError:
+        raise
+    except Exception as error:  # of another shape, or of another network: torch and plugins word it each in their way
+        raise StorageError(
+            f"expected weights that fit the settings in {release / MODEL}; found others ({type(error).__name__}). "
+            "Restore the release from a backup."
+        ) from error
     return generator, task
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,7 +10,7 @@ from typing import Any
 from dpgen.errors import StorageError
 from dpgen.record import NAME as RECORD
 from dpgen.record import RunRecord
-from dpgen.storage import digest, read
+from dpgen.storage import digest, parse_json, read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +28,7 @@ def gather(path: Path) -> Evidence:
     place = _located(path)
     content = read(place)
     try:
-        data = json.loads(content)
+        data = parse_json(content)
     except ValueError as error:
         raise StorageError(
             f"expected a run record in {place}; found no JSON ({type(error).__name__}). Give the run.json of a release."

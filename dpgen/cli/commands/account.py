@@ -127,17 +127,18 @@ def read_event(name: str) -> DpEvent:
 
     Raises: `ConfigError` for what is no JSON; `InvalidValue` for what is no event.
     """
-    import json
     import sys
 
     from dpgen.errors import ConfigError
     from dpgen.events import DpEvent
+    from dpgen.storage import parse_json
 
     try:
         text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
-        return DpEvent.from_json(json.loads(text))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        data = parse_json(text)
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"expected an event as JSON in {name!r}; found none ({type(error).__name__}). For example "
             '{"type": "Gaussian", "noise_multiplier": 1.0}.'
         ) from error
+    return DpEvent.from_json(data)
