@@ -300,7 +300,7 @@ def test_processes_that_differ_are_stopped(name: str, found: list[dict[str, Any]
         assert "in process 1" in each[name]
 
 
-# --- a process that dies ------------------------------------------------------------------------------------------------
+# --- a process that dies ----------------------------------------------------------------------------------------------
 
 
 def one_dies(world: World, dying: int, how: str) -> None:
