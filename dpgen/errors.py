@@ -13,6 +13,7 @@ DpgenError
     CalibrationError     no value of the parameter meets the budget
     ToleranceNotMet      .tolerance .width
     LedgerError          a ledger is torn, altered, locked, or belongs to another run
+  OutOfMemory            not even the smallest piece of the work fits into the device's memory
   DataError              shape, range, dtype, a corrupt file, a label outside the declared classes
   StorageError           a file could not be written, read or verified
     ResumeError          the run cannot be continued: other data, other settings, nothing to resume
@@ -129,6 +130,10 @@ class ToleranceNotMet(PrivacyError):
 
 class LedgerError(PrivacyError):
     """A ledger is torn, altered, locked by another run, or belongs to another run."""
+
+
+class OutOfMemory(DpgenError):
+    """Not even the smallest piece of the work fits into the device's memory."""
 
 
 class DataError(DpgenError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -41,7 +41,7 @@ class PrivacyConfig(Table):
     @classmethod
     def _number_or_auto(cls, value: object) -> object:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value == "auto" or (is_number and 0 < float(value) < 1):  # type: ignore[arg-type]
+        if value == "auto" or (is_number and 0 < value < 1):  # type: ignore[operator]
             return value
         raise ValueError('must be a number strictly between 0 and 1, or "auto" for 1/(N ln N)')
 
@@ -119,13 +119,19 @@ class EvaluationConfig(Table):
 
 
 class ComputeConfig(Table):
-    """`[compute]`: speed and memory; changes neither the guarantee nor the law of any result."""
+    """`[compute]`: speed and memory; changes neither the guarantee nor, but for rounding, the law of any result."""
 
     device: str = "auto"
     """A torch device, or "auto": the first CUDA device where there is one, else the CPU."""
     threads: int | None = Field(default=None, ge=1)
-    physical_batch: int = Field(default=256, ge=1)
-    """Rows in memory at once."""
+    physical_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    """Rows in memory at once; "auto" measures how many fit and are of use, on made-up images."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of products and convolutions in DP-SGD's gradients; norms, sums and weights keep float32."""
+    channels_last: Literal["auto"] | bool = "auto"
+    """Memory format of DP-SGD's images and convolutions; "auto": channels-last on CUDA in bfloat16."""
+    compile: bool = False
+    """Compile DP-SGD's forward and backward pass with `torch.compile`; it takes a minute or more to begin with."""
 
 
 class RunConfig(Table):

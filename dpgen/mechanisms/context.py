@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dpgen.distributed import World
 from dpgen.mechanisms.checkpoints import Checkpoints
+from dpgen.mechanisms.compute import Compute
 from dpgen.storage import write_atomically
 
 Advance = Callable[[int], None]
@@ -42,7 +43,9 @@ class RunContext:
 
     `seed` is public: initial weights, public training, sampling. Nothing secret is ever drawn from it.
     `published` is the folder whose files will be released; `None` drops them.
-    `physical_batch` bounds the rows in memory at once and never changes a result's law.
+    `physical_batch` bounds the rows in memory at once and never changes a result's law. With `fit_to_memory` training
+    that can measure how many rows fit takes that number instead.
+    `compute` says how gradients are computed; another choice changes them by rounding alone.
     `world` are the processes that run together; checkpoints and published files are those of the first one.
     """
 
@@ -52,6 +55,8 @@ class RunContext:
     seed: int = 0
     published: Path | None = None
     physical_batch: int = 256
+    fit_to_memory: bool = False
+    compute: Compute = field(default_factory=Compute)
     world: World = field(default_factory=World)
 
     def __post_init__(self) -> None:
@@ -65,9 +70,10 @@ class RunContext:
     def fixed_shape(self) -> bool:
         """Should every pass through a network have the same number of rows, padded where records are missing?
 
-        On CUDA kernels are chosen, and memory is kept, by shape; on the CPU a shorter pass is simply cheaper.
+        On CUDA kernels are chosen, and memory is kept, by shape, and a compiled pass is compiled for one; else a
+        shorter pass is simply cheaper.
         """
-        return self.device.type == "cuda"
+        return self.device.type == "cuda" or self.compute.compile
 
     def once(self, name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors of a finished phase: from its checkpoint if there is one, else `make()`, then saved.

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 from dpgen.errors import DataError, DpgenError
+from dpgen.mechanisms.out_of_memory import is_out_of_memory
 
 
 @contextmanager
 def discreet(what: str) -> Iterator[None]:
     """Replace an `IndexError`, `ValueError` or `RuntimeError`, whose text may quote a record ("12 is out of bounds").
 
+    Errors that say that memory ran out pass as they are: they hold sizes, and the caller may try a smaller batch.
+
     Raises: `DataError` that names only `what`, the code that failed.
     """
     try:
         yield
-    except (DpgenError, torch.OutOfMemoryError):  # carry no record: by the rule of dpgen.errors; sizes in bytes
+    except DpgenError:  # carries no record: by the rule of dpgen.errors
         raise
     except (IndexError, ValueError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         raise DataError(
             f"`{what}` must accept every record of the declared shape and classes; found {type(error).__name__}, "
             "its text withheld because it may quote a record. Check the labels against the declared classes, and "

@@ -21,6 +21,7 @@ from dpgen.distributed import World
 from dpgen.errors import ConfigError, PrivacyError
 from dpgen.ledger import Ledger, OwnerLedger
 from dpgen.mechanisms.checkpoints import Checkpoints
+from dpgen.mechanisms.compute import Compute
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen.noise import NoiseSource, SecureNoise
 from dpgen.pipeline.folder import RunFolder, keyed_digest
@@ -101,13 +102,20 @@ def _ledger(prepared: Prepared, path: Path | None) -> Ledger:
 
 def run_context(config: Config, folder: RunFolder, progress: Progress, world: World) -> RunContext:
     """What surrounds the run; touches nothing yet. Raises: `ConfigError` for a device that this machine has not."""
+    rows = config.compute.physical_batch
     return RunContext(
         device=_device(config.compute.device, world),
         checkpoints=Checkpoints(folder.checkpoints),
         progress=progress,
         seed=config.run.seed,
         published=folder.staging,
-        physical_batch=config.compute.physical_batch,
+        physical_batch=RunContext.physical_batch if rows == "auto" else rows,
+        fit_to_memory=rows == "auto",
+        compute=Compute(
+            precision=config.compute.precision,
+            channels_last=config.compute.channels_last,
+            compile=config.compute.compile,
+        ),
         world=world,
     )
 

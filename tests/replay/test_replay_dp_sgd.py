@@ -167,13 +167,13 @@ def test_the_actual_batch_size_as_divisor():
     class Averaged(DpSgd):
         """Divides by how many records really joined."""
 
-        def _clipped_sum(self, state, records, noise, passes):
+        def _clipped_sum(self, state, records, noise, *others):
             joined.append(noise.poisson_subset(records.ids, probability=self.sampling_probability, step=state.step))
-            return super()._clipped_sum(state, records, noise, passes)
+            return super()._clipped_sum(state, records, noise, *others)
 
-        def _noised(self, total, noise, relation, step):
+        def _noised(self, total, *, noise, relation, step):
             expected = self.sampling_probability * self.nominal_records
-            noised = super()._noised(total, noise, relation, step)
+            noised = super()._noised(total, noise=noise, relation=relation, step=step)
             return {name: t * (expected / len(joined[-1])) for name, t in noised.items()}
 
     until_the_victim_joins = 1 + next(s for s in range(STEPS) if VICTIM in sample(s))
@@ -186,10 +186,10 @@ def test_an_empty_batch_dropped():
     class Dropping(DpSgd):
         """Skips the noise where nobody joined."""
 
-        def _noised(self, total, noise, relation, step):
+        def _noised(self, total, *, noise, relation, step):
             if not any(t.any() for t in total.values()):
                 return {name: t.float() for name, t in total.items()}
-            return super()._noised(total, noise, relation, step)
+            return super()._noised(total, noise=noise, relation=relation, step=step)
 
     alone = FloatRecords(data().floats[[VICTIM]], torch.zeros(1, dtype=torch.int64), np.array([VICTIM]))
     check(make(), alone)
@@ -204,11 +204,11 @@ def test_noise_for_each_physical_batch():
     class Generous(DpSgd):
         """Noises every physical batch: how many there are is a function of the private sample."""
 
-        def _clipped_sum(self, state, records, noise, passes):
+        def _clipped_sum(self, state, records, noise, *others):
             joined = noise.poisson_subset(records.ids, probability=self.sampling_probability, step=state.step)
             for chunk in range(math.ceil(len(joined) / size)):
                 noise.gaussian(np.zeros(1), standard_deviation=1, sensitivity=CLIP, step=state.step, tensor=f"{chunk}")
-            return super()._clipped_sum(state, records, noise, passes)
+            return super()._clipped_sum(state, records, noise, *others)
 
     check(make(steps=1), data(), data().without(everyone[0]))
     with pytest.raises(ReplayMismatch, match="path depends on a record"):
@@ -217,9 +217,10 @@ def test_noise_for_each_physical_batch():
 
 def test_noise_that_depends_on_the_sample():
     class Adaptive(DpSgd):
-        def _noised(self, total, noise, relation, step):
+        def _noised(self, total, *, noise, relation, step):
             length = float(sum(t.square().sum() for t in total.values())) ** 0.5
-            return DpSgd._noised(replace(make(), noise_multiplier=1 + length), total, noise, relation, step)
+            adapted = replace(make(), noise_multiplier=1 + length)
+            return DpSgd._noised(adapted, total, noise=noise, relation=relation, step=step)
 
     with pytest.raises(ReplayMismatch, match="noise depends on a record"):
         check(make(Adaptive))
@@ -229,10 +230,10 @@ def test_a_population_that_depends_on_a_record():
     class Filtering(DpSgd):
         """Drops five records when the brightest image is very bright."""
 
-        def _clipped_sum(self, state, records, noise, passes):
+        def _clipped_sum(self, state, records, noise, *others):
             bright = bool((records.batch(records.ids)[0] > 10).any())
             kept = FloatRecords(records.floats[5:], records._labels[5:], records.ids[5:]) if bright else records
-            return super()._clipped_sum(state, kept, noise, passes)
+            return super()._clipped_sum(state, kept, noise, *others)
 
     with pytest.raises(ReplayMismatch, match="drawn from all records"):
         check(make(Filtering))

@@ -13,7 +13,7 @@ from dpgen.budget import ADD_OR_REMOVE_ONE
 from dpgen.data.datasets import ArrayRecords
 from dpgen.errors import SensitivityError
 from dpgen.mechanisms import RunContext
-from dpgen.mechanisms.dp_sgd import DpSgd, gradients
+from dpgen.mechanisms.dp_sgd import ClippedSum, DpSgd, clipped_gradient_sum, passes
 from dpgen.noise import SeededNoise
 from dpgen.testing.replay import ReplayMismatch, measuring, record, replay
 
@@ -62,12 +62,12 @@ def test_shuffled_batches_instead_of_poisson_samples():
     class Shuffling(DpSgd):
         """Eight records a step, from a secret permutation: the accountant's sampling does not take place."""
 
-        def _clipped_sum(self, state, records, noise, passes):
+        def _clipped_sum(self, state, records, noise, *others):
             order = np.random.default_rng(1).permutation(records.ids)
             first = 8 * state.step % len(order)
             ids = np.sort(order[first : first + 8])
             everyone = ArrayRecords(*_taken(records, ids), ids)
-            return DpSgd._clipped_sum(make(sampling_probability=1.0), state, everyone, noise, passes)
+            return DpSgd._clipped_sum(make(sampling_probability=1.0), state, everyone, noise, *others)
 
     with pytest.raises(ReplayMismatch):
         check(make(Shuffling))
@@ -82,8 +82,8 @@ def test_one_draw_used_for_two_steps():
     """The same noise on two steps cancels by subtraction, whatever its scale."""
 
     class Repeating(DpSgd):
-        def _noised(self, total, noise, relation, step):
-            return super()._noised(total, noise, relation, 0)
+        def _noised(self, total, *, noise, relation, step):
+            return super()._noised(total, noise=noise, relation=relation, step=0)
 
     def addresses(mechanism: DpSgd) -> list:
         tape = record(measuring(mechanism, data(), relation=ADD_OR_REMOVE_ONE))
@@ -114,7 +114,12 @@ def test_a_nan_example_that_poisons_the_sum(monkeypatch):
         return loss(module, images, labels) / torch.where(whole, 0.0, 1.0)
 
     check(make(loss=explosive))
-    sound = gradients._weighted_sum
-    monkeypatch.setattr(gradients, "_weighted_sum", lambda found, factors, finite: sound(found, factors, None))
+
+    def poisoned(*arguments, **options):
+        found = clipped_gradient_sum(*arguments, **options)
+        spoilt = (0.0 * found.norms).sum()  # each example times its factor, 0 where it is not finite
+        return ClippedSum({name: total + spoilt for name, total in found.sum.items()}, found.norms)
+
+    monkeypatch.setattr(passes, "clipped_gradient_sum", poisoned)
     with pytest.raises(SensitivityError, match="must be finite"):
         check(make(loss=explosive))

@@ -38,3 +38,10 @@ def micro_batch(records: Records, ids: Ids, device: torch.device, *, size: int |
     # A fixed shape has a mask even where it is full: one traced program serves every pass.
     mask = None if size is None else torch.arange(len(padded), device=device) < len(ids)
     return MicroBatch(images.to(device), labels.to(device), padded, mask)
+
+
+def made_up_batch(examples: int, image: torch.Size, generator: torch.Generator, device: torch.device) -> MicroBatch:
+    """Examples of no record: public noise of class 0."""
+    images = torch.rand(examples, *image, generator=generator).to(device)
+    labels = torch.zeros(examples, dtype=torch.int64, device=device)
+    return MicroBatch(images, labels, np.full(examples, NO_RECORD, dtype=np.int64), None)

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from dpgen.errors import SensitivityError
+from dpgen.errors import DataError, SensitivityError
 from dpgen.mechanisms.dp_sgd.gradients import RowLoss, clipped_gradient_sum
 from dpgen.noise import PublicRows, RowRandom
 
@@ -26,6 +26,18 @@ class Inputs(Protocol):
 
     def __call__(self, images: Tensor, labels: Tensor, *, views: int, random: RowRandom) -> tuple[Tensor, ...]:
         """The rows that `loss` is computed on."""
+
+
+def require_rows(rows: tuple[Tensor, ...], examples: int, views: int) -> None:
+    """Refuse another number of rows than asked for: rows of two examples would pass for views of one.
+
+    Raises: `DataError`.
+    """
+    if any(tensor.ndim == 0 or len(tensor) != examples * views for tensor in rows) or not rows:
+        raise DataError(
+            f"`inputs` must return tensors of examples * views rows, with views={views}; found another number. "
+            "Repeat each example `views` times, example-major."
+        )
 
 
 def rehearse(
@@ -60,6 +72,7 @@ def _rehearse_batch(
     images = torch.rand(examples, *image, generator=generator).to(device).requires_grad_()
     labels = torch.zeros(examples, dtype=torch.int64, device=device)
     rows = inputs(images, labels, views=views, random=PublicRows(examples * views, generator, device))
+    require_rows(rows, examples, views)
     clipped_gradient_sum(actor, loss, tuple(row.detach() for row in rows), views=views, clip_norm=1.0)
     rows = tuple(r.detach().requires_grad_() if r.is_floating_point() and not r.requires_grad else r for r in rows)
     _refuse_mixing(loss(actor, *rows)[:views], images, rows, views)

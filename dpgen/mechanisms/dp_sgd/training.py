@@ -22,8 +22,11 @@ from dpgen.events import DpEvent, Gaussian, PoissonSampled, SelfComposed
 from dpgen.mechanisms.base import Mechanism, Records
 from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.dp_sgd.checks import check_module
+from dpgen.mechanisms.dp_sgd.computed import computed_loss
 from dpgen.mechanisms.dp_sgd.gradients import RowLoss
+from dpgen.mechanisms.dp_sgd.memory import most_rows
 from dpgen.mechanisms.dp_sgd.noising import noised_mean
+from dpgen.mechanisms.dp_sgd.pass_size import PassSize
 from dpgen.mechanisms.dp_sgd.passes import Passes
 from dpgen.mechanisms.dp_sgd.rehearsal import Inputs, rehearse
 from dpgen.mechanisms.training_state import MakeOptimizer, TrainingState
@@ -128,12 +131,13 @@ class DpSgd(Mechanism[TrainedModule]):
     def _measure(
         self, records: Records, *, noise: NoiseSource, relation: NeighboringRelation, context: RunContext
     ) -> TrainedModule:
-        self._rehearse(records, context)
-        state = TrainingState(copy.deepcopy(self.module).to(context.device), self.optimizer)
+        nothing, _ = records.batch(np.empty(0, dtype=np.int64))  # the image shape is public; no record is read
+        self._rehearse(nothing.shape[1:], context)
+        state = TrainingState(context.compute.place(copy.deepcopy(self.module), context.device), self.optimizer)
         checkpoint, identity = f"{self.phase}.unfinished", self._identity(noise)
         context.world.require_equal(f"start of {self.phase!r}", lambda: json.dumps(identity))
         state.continue_from(context.checkpoints, checkpoint, identity)
-        passes = self._passes(state.module, context)
+        passes = self._passes(state.module, nothing.shape[1:], context)
         with context.progress.track(self.phase, self.steps) as advance:
             advance(state.step)
             while state.step < self.steps:
@@ -149,11 +153,10 @@ class DpSgd(Mechanism[TrainedModule]):
                 advance(1)
         return TrainedModule(state.weights(), state.ema)
 
-    def _rehearse(self, records: Records, context: RunContext) -> None:
-        nothing, _ = records.batch(np.empty(0, dtype=np.int64))  # the image shape is public; no record is read
+    def _rehearse(self, image: torch.Size, context: RunContext) -> None:
         module = copy.deepcopy(self.module).to(context.device)
         generator = context.generator(f"rehearsal of {self.phase}")
-        rehearse(module, self.inputs, self.loss, views=self.views, image=nothing.shape[1:], generator=generator)
+        rehearse(module, self.inputs, self.loss, views=self.views, image=image, generator=generator)
 
     def _identity(self, noise: NoiseSource) -> dict[str, Any]:
         """Whose checkpoint it is: the settings, the weights at the start, and a fingerprint of the noise address."""
@@ -165,17 +168,23 @@ class DpSgd(Mechanism[TrainedModule]):
             "address": f"{address:x}",
         }
 
-    def _passes(self, module: nn.Module, context: RunContext) -> Passes:
-        return Passes(
+    def _passes(self, module: nn.Module, image: torch.Size, context: RunContext) -> Passes:
+        passes = Passes(
             module=module,
             inputs=self.inputs,
-            loss=self.loss,
-            views=self.views,
+            loss=computed_loss(self.loss, module, context.compute.eager, context.device),
             clip_norm=self.clip_norm,
             device=context.device,
-            examples=max(1, context.physical_batch // self.views),
+            size=PassSize.of_rows(context.physical_batch, self.views),
             fixed_shape=context.fixed_shape,
         )
+        if context.fit_to_memory:
+            share = self.sampling_probability * self.nominal_records * self.views / context.world.size
+            most = most_rows(context.device, expected_rows=share)
+            passes.fit(image, context.generator(f"memory of {self.phase}"), most=most, sharers=context.world.size)
+        # Compiled only now, for the one size that was found.
+        passes.loss = computed_loss(self.loss, module, context.compute, context.device)
+        return passes
 
     def _clipped_sum(
         self, state: TrainingState, records: Records, noise: NoiseSource, passes: Passes, world: World
