@@ -7,13 +7,15 @@ import sys
 import typer
 
 from dpgen.cli.commands.account import account
+from dpgen.cli.commands.audit import audit
+from dpgen.cli.commands.check import check
 from dpgen.cli.commands.demo import demo
 from dpgen.cli.commands.plan import plan
 from dpgen.cli.commands.plugins import plugins
 from dpgen.cli.commands.run import run
 from dpgen.cli.commands.sample import sample
 from dpgen.cli.commands.verify import verify
-from dpgen.cli.failures import Interrupted, exit_code, interruptible, show
+from dpgen.cli.failures import Interrupted, exit_code, give_way, interruptible, show
 
 app = typer.Typer(
     name="dpgen",
@@ -23,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-for command in (demo, plan, run, sample, account, verify, plugins):
+for command in (demo, plan, run, sample, account, verify, audit, check, plugins):
     app.command()(command)
 
 
@@ -44,4 +46,5 @@ def main() -> None:
         if debug:
             raise
         show(error)
+        give_way(error)
         sys.exit(exit_code(error))

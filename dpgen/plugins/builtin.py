@@ -8,6 +8,7 @@ from dpgen.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from dpgen.accountants.base import Accountant
+    from dpgen.data.info import DatasetInfo
     from dpgen.data.sources.base import ImageSource
     from dpgen.evaluation.base import Metric
     from dpgen.mechanisms.base import Mechanism
@@ -52,3 +53,11 @@ def dpgen_register_datasets() -> list[type[ImageSource]]:
     from dpgen.data.sources.glyphs import Glyphs
 
     return [Digits, DigitsTest, Glyphs]
+
+
+@hookimpl
+def dpgen_conformance_examples(info: DatasetInfo) -> list[object]:
+    """Mechanisms for the conformance kit; accountants and metrics need no settings."""
+    from dpgen.plugins.examples import dp_sgd, gaussian_sum, noisy_histogram
+
+    return [gaussian_sum(info), noisy_histogram(info), dp_sgd(info)]

@@ -13,6 +13,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from dpgen.accountants.base import Accountant
+    from dpgen.data.info import DatasetInfo
     from dpgen.data.sources.base import ImageSource
     from dpgen.evaluation.base import Metric
     from dpgen.generators.base import Generator
@@ -50,6 +51,11 @@ def dpgen_register_metrics(api_version: int) -> Sequence[type[Metric]]:  # type:
 @hookspec
 def dpgen_register_datasets(api_version: int) -> Sequence[type[ImageSource]]:  # type: ignore[empty-body]
     """Image source classes; `[data] private` and `[data] public` select one by its `name`."""
+
+
+@hookspec
+def dpgen_conformance_examples(info: DatasetInfo) -> Sequence[object]:  # type: ignore[empty-body]
+    """Small objects of the classes that this plugin brings, made for data like `info`: what `dpgen check` looks at."""
 
 
 @hookspec

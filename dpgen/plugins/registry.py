@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
-from dpgen.errors import DuplicateName, PluginError, UnknownName
+from dpgen.errors import DuplicateName, PluginError, PluginLoadError, UnknownName
 from dpgen.plugins.contracts import duplicate_name
 from dpgen.plugins.discovery import Origin, discover
 from dpgen.plugins.failures import load_error
@@ -19,6 +19,7 @@ from dpgen.plugins.status import OK, PluginStatus
 
 if TYPE_CHECKING:
     from dpgen.accountants.base import Accountant
+    from dpgen.data.info import DatasetInfo
     from dpgen.data.sources.base import ImageSource
     from dpgen.evaluation.base import Metric
     from dpgen.generators.base import Generator
@@ -112,6 +113,25 @@ class Registry:
     def datasets(self) -> tuple[str, ...]:
         """The names that `dataset` answers."""
         return self._names(DATASET)
+
+    def conformance_examples(self, info: DatasetInfo) -> tuple[object, ...]:
+        """Small objects made for data like `info`, of the classes that the plugins bring; what the test kit looks at.
+
+        Raises: `PluginLoadError` for a plugin that raises, or returns something else than a list or tuple.
+        """
+        found: list[object] = []
+        for plugin in self._hooks.names():
+            hook = "dpgen_conformance_examples"
+            try:
+                answers = self._hooks.call(plugin, hook, info=info)
+            except Exception as error:
+                raise load_error(plugin, hook, error) from error
+            for answer in answers:
+                if not isinstance(answer, list | tuple):
+                    reason = f"{hook} must return a list of objects; found a {type(answer).__name__}"
+                    raise PluginLoadError(plugin, reason, "Write `return [YourClass(...)]` in it.")
+                found.extend(answer)
+        return tuple(found)
 
     def run_finished(self, record: RunRecord) -> None:
         """Tell every plugin that observes runs. One that raises is named in a warning: the record is already safe."""

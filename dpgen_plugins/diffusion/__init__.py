@@ -12,3 +12,11 @@ def dpgen_register_generators() -> list[type[dpgen.Generator]]:
     from dpgen_plugins.diffusion.privimage import PrivImage
 
     return [PrivImage, Dpdm]
+
+
+@dpgen.hookimpl
+def dpgen_conformance_examples(info: dpgen.DatasetInfo) -> list[dpgen.Generator]:
+    """Both methods, tiny."""
+    from dpgen_plugins.diffusion.examples import examples
+
+    return examples()

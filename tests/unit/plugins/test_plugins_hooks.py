@@ -124,6 +124,17 @@ def test_registration_hooks_receive_the_api_version_when_they_ask_for_it() -> No
     assert versions == [dpgen.API_VERSION]
 
 
+def test_hook_dpgen_conformance_examples() -> None:
+    registry = Registry()
+    registry.register(plugin(dpgen_conformance_examples=lambda info: [info, Free()]), name="mine")
+    given, example = registry.conformance_examples("facts")  # type: ignore[arg-type]
+    assert given == "facts"
+    assert isinstance(example, Free)
+    registry.register(plugin(dpgen_conformance_examples=lambda: Free()), name="other")
+    with pytest.raises(PluginLoadError, match="'other' is unusable.*must return a list of objects; found a Free"):
+        registry.conformance_examples("facts")  # type: ignore[arg-type]
+
+
 def test_a_misspelt_hook_is_refused_with_the_nearest_name() -> None:
     registry = Registry()
     misspelt = plugin(dpgen_register_generater=lambda: [Free], dpgen_register_accountants=lambda: [Free])

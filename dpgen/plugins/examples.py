@@ -1,0 +1,69 @@
+"""Small mechanisms, made for declared facts: what the conformance kit looks at."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dpgen.data.info import DatasetInfo
+from dpgen.mechanisms.dp_sgd import DpSgd
+from dpgen.mechanisms.gaussian_sum import GaussianSum
+from dpgen.mechanisms.histogram import NO_VOTE, NoisyHistogram
+from dpgen.noise import RowRandom
+
+
+def gaussian_sum(info: DatasetInfo) -> GaussianSum:
+    """The sums of the pixels of each class, clipped to half the norm of a white image."""
+    pixels = math.prod(info.shape)
+    return GaussianSum(
+        vectors=partial(_class_pixels, classes=info.classes),
+        dimension=info.classes * pixels,
+        clip_norm=math.sqrt(pixels) / 2,
+        noise_multiplier=2.0,
+    )
+
+
+def noisy_histogram(info: DatasetInfo) -> NoisyHistogram:
+    """Two votes of each image, for its class and for its brightness; it offers more than may count."""
+    return NoisyHistogram(cells=info.classes + 4, votes=2, scale=3.0, vote=partial(_votes, classes=info.classes))
+
+
+def dp_sgd(info: DatasetInfo) -> DpSgd:
+    """Three steps on a linear classifier, with two randomly shifted views of each image."""
+    module = nn.utils.skip_init(nn.Linear, math.prod(info.shape), info.classes)
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return DpSgd(
+        module=module,
+        inputs=_shifted_views,
+        loss=_cross_entropy,
+        clip_norm=1.0,
+        noise_multiplier=1.5,
+        sampling_probability=0.5,
+        steps=3,
+        nominal_records=info.nominal_records,
+        optimizer=partial(torch.optim.SGD, lr=0.1),
+        views=2,
+    )
+
+
+def _class_pixels(images: Tensor, labels: Tensor, *, classes: int) -> Tensor:
+    return (F.one_hot(labels, classes)[:, :, None] * images.flatten(1)[:, None]).flatten(1)
+
+
+def _votes(images: Tensor, labels: Tensor, *, classes: int) -> Tensor:
+    brightness = (4 * images.flatten(1).mean(1)).long().clamp(0, 3)
+    return torch.stack([labels, torch.full_like(labels, NO_VOTE), classes + brightness, labels, labels + 1], dim=1)
+
+
+def _shifted_views(images: Tensor, labels: Tensor, *, views: int, random: RowRandom) -> tuple[Tensor, Tensor]:
+    rows = images.flatten(1).repeat_interleave(views, 0)
+    return rows + 0.05 * random.normal(1), labels.repeat_interleave(views, 0)
+
+
+def _cross_entropy(module: nn.Module, rows: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(module(rows), labels, reduction="none")
