@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from dpgen.errors import (
 )
 
 USAGE, OVER_BUDGET, OTHER = 2, 3, 1
+GIVE_WAY_SECONDS = 2.0
 
 
 class Interrupted(BaseException):
@@ -70,10 +72,14 @@ def show(error: BaseException) -> None:
     Of several processes that torchrun started the one that failed speaks, and the first one; the others only follow.
     """
     rank = os.environ.get("RANK", "0")
-    if rank != "0" and isinstance(error, ProcessLost):
-        return
+    if rank == "0" or not isinstance(error, (ProcessLost, Interrupted)):
+        _print(type(error).__name__ + ("" if rank == "0" else f" in process {rank}"), message(error))
+    if isinstance(error, ProcessLost):
+        time.sleep(GIVE_WAY_SECONDS)  # let the one that failed end first: torchrun then stops the others, as they are
+
+
+def _print(title: str, text: str) -> None:
     console = Console(stderr=True)
-    title, text = type(error).__name__ + ("" if rank == "0" else f" in process {rank}"), message(error)
     if console.is_terminal:
         console.print(Panel(escape(text), title=title, title_align="left", border_style="red"))
     else:
