@@ -8,19 +8,14 @@ About 20 minutes; `--quick` leaves out what takes long: other deltas, workload E
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import os
-import platform
 import sys
 import warnings
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accounting.goals import SECTIONS, Goal
+from benchmarks.accounting.goals import SECTIONS
 from benchmarks.accounting.soundness import absences
+from benchmarks.record import Goal, as_json, machine
 
 LIBRARIES = ("dpgen", "prv-accountant", "dp-accounting", "opacus", "numpy", "scipy")
 
@@ -34,7 +29,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", module="prv_accountant|dp_accounting|opacus")
     for reason in absences():
         print(f"left out: {reason}")
-    record: dict[str, Any] = {"machine": machine(), "left_out": absences()}
+    record: dict[str, Any] = {"machine": machine(LIBRARIES), "left_out": absences()}
     goals: list[Goal] = []
     for name, section in SECTIONS.items():
         print(f"\n{section.__doc__}")
@@ -45,34 +40,10 @@ def main() -> None:
             print(f"  {goal}", flush=True)
     record["goals"] = [goal.to_json() for goal in goals]
     if arguments.json:
-        arguments.json.write_text(json.dumps(_plain(record), indent=1, allow_nan=False) + "\n")
+        arguments.json.write_text(as_json(record))
     missed = sum(not goal.met for goal in goals)
     print(f"\n{len(goals) - missed} of {len(goals)} goals met")
     sys.exit(bool(missed))
-
-
-def _plain(data: Any) -> Any:
-    """JSON has no NaN and no infinity: null says that there was no such number."""
-    if isinstance(data, dict):
-        return {key: _plain(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_plain(value) for value in data]
-    return None if isinstance(data, float) and not math.isfinite(data) else data
-
-
-def machine() -> dict[str, str]:
-    """What the figures were taken on."""
-    return {"python": platform.python_version(), "processor": platform.machine(), "cores": str(os.cpu_count())} | dict(
-        _versions()
-    )
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    for library in LIBRARIES:
-        try:
-            yield library, version(library)
-        except PackageNotFoundError:
-            yield library, "not installed"
 
 
 if __name__ == "__main__":

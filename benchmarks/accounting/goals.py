@@ -4,38 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from benchmarks.accounting import calibration, once, soundness, speed
 from benchmarks.accounting.contestants import WORKLOADS, pld
+from benchmarks.record import Goal
 
-Section = Callable[[bool, int], tuple[list[dict[str, Any]], list["Goal"]]]
+Section = Callable[[bool, int], tuple[list[dict[str, Any]], list[Goal]]]
 LIMIT = 75.0  # seconds that a peer gets in a process of its own
 WIDTHS = {"A": 1e-3, "B": 1e-3, "C1": 1e-3, "C2": 1e-3, "D": 1e-2, "E": 5e-2, "F": 1e-3, "G": 1e-3}
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """One promise: `value` must be at least, or at most, `bound`."""
-
-    name: str
-    value: float
-    bound: float
-    at_least: bool
-
-    @property
-    def met(self) -> bool:
-        """Kept? NaN keeps nothing."""
-        return self.value >= self.bound if self.at_least else self.value <= self.bound
-
-    def __str__(self) -> str:
-        relation = ">=" if self.at_least else "<="
-        return f"{'yes' if self.met else 'NO '}  {self.name}: {self.value:.4g} (goal {relation} {self.bound:g})"
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields and `met`."""
-        return asdict(self) | {"met": self.met}
 
 
 def sound(quick: bool, _: int) -> tuple[list[dict[str, Any]], list[Goal]]:

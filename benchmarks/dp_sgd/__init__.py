@@ -1,0 +1,1 @@
+"""What exact per-example clipping costs, beside its peers: see `__main__`."""
