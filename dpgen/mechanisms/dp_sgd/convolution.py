@@ -15,11 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Kernel: TypeAlias = Callable[[Tensor, Tensor, int], Tensor]
+from dpgen.mechanisms.dp_sgd.uses import FEW_POSITIONS
 
-_FEW_POSITIONS: Final = 49
-"""With at most so many output positions an example, copying the patches out costs less than the CPU's grouped
-convolution (4 x 4 pixels, 32 x 32 channels, 128 examples: 0.75 ms against 1.48 ms; at 8 x 8 pixels they are even)."""
+Kernel: TypeAlias = Callable[[Tensor, Tensor, int], Tensor]
 
 _FEW_OUTPUTS: Final = 4
 """The CPU's grouped convolution computes channels by the vector: with so few outputs it wastes most of its work
@@ -36,6 +34,17 @@ class Convolution:
     dilation: tuple[int, int]
     groups: int
 
+    @property
+    def replayable(self) -> bool:
+        """Whether every kernel for few positions is a matrix product, which gives the same bits each time."""
+        return self.groups == 1
+
+    def output_shape(self, images: Tensor) -> tuple[int, int, int, int]:
+        """The shape of the convolution of `images`."""
+        sides = zip(images.shape[2:], self.weight[2:], self.stride, self.padding, self.dilation, strict=True)
+        height, width = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sides)
+        return len(images), self.weight[0], height, width
+
     def input_gradient(self, gradient: Tensor, images: Tensor, weight: Tensor) -> Tensor:
         """The gradient with respect to the input, by the library's own kernel."""
         return self._backward(gradient, images, weight, self.groups, (True, False, False))[0]
@@ -45,13 +54,13 @@ class Convolution:
         return self._kernel(gradient, examples)(gradient, images, examples)
 
     def _kernel(self, gradient: Tensor, examples: int) -> Kernel:
-        if self.groups > 1 or self.stride != (1, 1):
+        if self.groups > 1:
             return self._by_groups
-        if self.weight[2:] == (1, 1) and self.padding == (0, 0):
+        if self.weight[2:] == (1, 1) and self.padding == (0, 0) and self.stride == (1, 1):
             return self._by_pixels
-        if self.weight[0] <= _FEW_OUTPUTS < self.weight[1]:
+        if self.weight[0] <= _FEW_OUTPUTS < self.weight[1] and self.stride == (1, 1):
             return self._by_shift
-        if len(gradient) // examples * gradient.shape[2] * gradient.shape[3] <= _FEW_POSITIONS:
+        if len(gradient) // examples * gradient.shape[2] * gradient.shape[3] <= FEW_POSITIONS:
             return self._by_patches
         return self._by_groups
 
@@ -74,13 +83,13 @@ class Convolution:
         return folded.view(examples, *self.weight)
 
     def _by_patches(self, gradient: Tensor, images: Tensor, examples: int) -> Tensor:
-        """One batched matrix product with the patch under each output position, copied out; one group, stride 1."""
+        """One batched matrix product with the patch under each output position, copied out; one group only."""
         out_channels, in_channels, *kernel = self.weight
-        (dilate_y, dilate_x), (pad_y, pad_x) = self.dilation, self.padding
+        (step_y, step_x), (dilate_y, dilate_x), (pad_y, pad_x) = self.stride, self.dilation, self.padding
         padded = F.pad(images.permute(0, 2, 3, 1), (0, 0, pad_x, pad_x, pad_y, pad_y)).contiguous()
         row, line, column, channel = padded.stride()
         shape = (len(images), *gradient.shape[2:], *kernel, in_channels)
-        strides = (row, line, column, line * dilate_y, column * dilate_x, channel)
+        strides = (row, line * step_y, column * step_x, line * dilate_y, column * dilate_x, channel)
         patches = padded.as_strided(shape, strides).reshape(examples, -1, kernel[0] * kernel[1] * in_channels)
         outputs = gradient.permute(0, 2, 3, 1).reshape(examples, -1, out_channels)
         by_position = (outputs.mT @ patches).view(examples, out_channels, *kernel, in_channels)

@@ -26,6 +26,7 @@ class _Convolution(Function):
         bias: Tensor | None,
         weight_leaf: Tensor | None,
         bias_leaf: Tensor | None,
+        probe: Tensor | None,
         settings: Convolution,
         examples: int,
     ) -> Tensor:
@@ -38,7 +39,7 @@ class _Convolution(Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         images, weight = ctx.saved_tensors
-        to_input, _, _, to_weight, to_bias, _, _ = ctx.needs_input_grad
+        to_input, _, _, to_weight, to_bias, to_probe, _, _ = ctx.needs_input_grad
         settings: Convolution = ctx.settings
         return (
             settings.input_gradient(gradient, images, weight) if to_input else None,
@@ -46,6 +47,7 @@ class _Convolution(Function):
             None,
             settings.weight_gradients(gradient, images, ctx.examples) if to_weight else None,
             _bias_gradients(gradient, ctx.examples) if to_bias else None,
+            gradient if to_probe else None,
             None,
             None,
         )
@@ -93,10 +95,8 @@ class _TransposedConvolution(Function):
 
 def _filled(images: Tensor, gradient: Tensor, c: Convolution) -> Tensor:
     """`images` with zeros to the size that the convolution of `gradient` has: more where output padding >= stride."""
-    sides = zip(gradient.shape[2:], c.weight[2:], c.stride, c.padding, c.dilation, strict=True)
-    height, width = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sides)
-    missing = (height - images.shape[2], width - images.shape[3])
-    return F.pad(images, (0, missing[1], 0, missing[0])) if any(missing) else images
+    height, width = (full - own for full, own in zip(c.output_shape(gradient)[2:], images.shape[2:], strict=True))
+    return F.pad(images, (0, width, 0, height)) if height or width else images
 
 
 def _bias_gradients(gradient: Tensor, examples: int) -> Tensor:
@@ -110,9 +110,21 @@ def convolution(layer: Forward, images: Tensor, leaves: Leaves, examples: int) -
     if before is not None:
         mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
         images = F.pad(images, before, mode=mode)
-    tensors, settings = _in_two_dimensions(layer, images, leaves, padding)
-    result = run_function(_Convolution, *tensors, settings, examples)
+    tensors, settings = _in_two_dimensions(layer, images, padding)
+    leaf, probe = _leaf_or_probe(tensors[0], settings, leaves, examples)
+    result = run_function(_Convolution, *tensors, leaf, leaves.bias, probe, settings, examples)
     return result.squeeze(2) if images.ndim == 3 else result
+
+
+def _leaf_or_probe(
+    images: Tensor, settings: Convolution, leaves: Leaves, examples: int
+) -> tuple[Tensor | None, Tensor | None]:
+    output = settings.output_shape(images)
+    positions = output[0] * output[2] * output[3] // examples
+    leaf, probe = leaves.weight, None
+    if settings.replayable:
+        leaf, probe = leaves.leaf_or_probe(images, output, examples, positions, settings.weight_gradients)
+    return _two_dimensional(leaf), probe
 
 
 def transposed_convolution(
@@ -123,23 +135,31 @@ def transposed_convolution(
     padding, axes = tuple(int(side) for side in layer.padding), images.ndim - 2
     stride, kernel, dilation = list(layer.stride), list(layer.kernel_size), list(layer.dilation)
     extra = layer._output_padding(images, output_size, stride, list(padding), kernel, axes, dilation)
-    tensors, settings = _in_two_dimensions(layer, images, leaves, padding)
-    result = run_function(_TransposedConvolution, *tensors, settings, _pair(tuple(extra), 0), examples)
+    tensors, settings = _in_two_dimensions(layer, images, padding)
+    leaf = _two_dimensional(leaves.weight)
+    rest = (settings, _pair(tuple(extra), 0), examples)
+    result = run_function(_TransposedConvolution, *tensors, leaf, leaves.bias, *rest)
     return result.squeeze(2) if axes == 1 else result
 
 
 def _in_two_dimensions(
-    layer: Forward | Transposed, images: Tensor, leaves: Leaves, padding: tuple[int, ...]
-) -> tuple[tuple[Tensor | None, ...], Convolution]:
-    """(images, weight, bias and their leaves) and the settings; a signal is an image of height 1."""
-    weight, leaf = layer.weight.detach(), leaves["weight"]
+    layer: Forward | Transposed, images: Tensor, padding: tuple[int, ...]
+) -> tuple[tuple[Tensor, Tensor, Tensor | None], Convolution]:
+    """(images, weight, bias) and the settings; a signal is an image of height 1."""
+    weight = layer.weight.detach()
     if images.ndim == 3:
         images, weight = images.unsqueeze(2), weight.unsqueeze(2)
-        leaf = None if leaf is None else leaf.unsqueeze(3)
     stride, dilation = _pair(layer.stride, 1), _pair(layer.dilation, 1)
     settings = Convolution(weight.shape, stride, _pair(padding, 0), dilation, layer.groups)
-    cast = (as_autocast(images, t) for t in (images, weight, detached(layer.bias)))
-    return (*cast, leaf, leaves["bias"]), settings
+    return (
+        as_autocast(images, images),
+        as_autocast(images, weight),
+        as_autocast(images, detached(layer.bias)),
+    ), settings
+
+
+def _two_dimensional(leaf: Tensor | None) -> Tensor | None:
+    return leaf.unsqueeze(3) if leaf is not None and leaf.ndim == 4 else leaf
 
 
 def _pair(sides: tuple[int, ...], missing: int) -> tuple[int, int]:

@@ -21,6 +21,7 @@ class _Linear(Function):
         bias: Tensor | None,
         weight_leaf: Tensor | None,
         bias_leaf: Tensor | None,
+        probe: Tensor | None,
         examples: int,
     ) -> Tensor:
         ctx.save_for_backward(rows, weight)
@@ -31,16 +32,22 @@ class _Linear(Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight = ctx.saved_tensors
-        to_input, _, _, to_weight, to_bias, _ = ctx.needs_input_grad
-        by_example = gradient.reshape(ctx.examples, -1, gradient.shape[-1])
+        to_input, _, _, to_weight, to_bias, to_probe, _ = ctx.needs_input_grad
         return (
             gradient @ weight if to_input else None,
             None,
             None,
-            by_example.mT @ rows.reshape(ctx.examples, -1, rows.shape[-1]) if to_weight else None,
-            by_example.sum(1) if to_bias else None,
+            _linear_gradients(gradient, rows, ctx.examples) if to_weight else None,
+            gradient.reshape(ctx.examples, -1, gradient.shape[-1]).sum(1) if to_bias else None,
+            gradient if to_probe else None,
             None,
         )
+
+
+def _linear_gradients(gradient: Tensor, rows: Tensor, examples: int) -> Tensor:
+    """`dy^T x` of each example, over all its positions."""
+    by_example = gradient.reshape(examples, -1, gradient.shape[-1])
+    return by_example.mT @ rows.reshape(examples, -1, rows.shape[-1])
 
 
 class _Embedding(Function):
@@ -70,9 +77,12 @@ class _Embedding(Function):
 def linear(layer: nn.Linear, rows: Tensor, leaves: Leaves, examples: int) -> Tensor:
     """Rule of `Linear`, on the last axis of any number."""
     weight, bias = (as_autocast(rows, detached(p)) for p in (layer.weight, layer.bias))
-    return run_function(_Linear, as_autocast(rows, rows), weight, bias, leaves["weight"], leaves["bias"], examples)
+    rows = as_autocast(rows, rows)
+    output, positions = (*rows.shape[:-1], len(layer.weight)), rows.shape[:-1].numel() // examples
+    leaf, probe = leaves.leaf_or_probe(rows, output, examples, positions, _linear_gradients)
+    return run_function(_Linear, rows, weight, bias, leaf, leaves.bias, probe, examples)
 
 
 def embedding(layer: nn.Embedding, indices: Tensor, leaves: Leaves, examples: int) -> Tensor:
     """Rule of `Embedding`; a padding row has no gradient."""
-    return run_function(_Embedding, indices, layer.weight.detach(), leaves["weight"], layer.padding_idx, examples)
+    return run_function(_Embedding, indices, layer.weight.detach(), leaves.weight, layer.padding_idx, examples)

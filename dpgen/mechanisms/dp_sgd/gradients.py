@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -13,12 +12,13 @@ from torch import Tensor, nn
 from dpgen import validate
 from dpgen.errors import DataError, PrivacyError
 from dpgen.mechanisms.dp_sgd.checks import check_module
+from dpgen.mechanisms.dp_sgd.gathered import Gathered, gather
 from dpgen.mechanisms.dp_sgd.patches import leaves_in_place
+from dpgen.mechanisms.dp_sgd.reductions import full_precision, wide
+from dpgen.mechanisms.dp_sgd.uses import Use, Uses
 
 RowLoss: TypeAlias = Callable[..., Tensor]
 """`loss(module, *inputs) -> [rows]`: one loss per row, each from its own row alone."""
-
-_NORM_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ def clipped_gradient_sum(
     views: int,
     clip_norm: float,
     mask: Tensor | None = None,
+    views_per_pass: int | None = None,
+    normalising_stability: float | None = None,
 ) -> ClippedSum:
     """Sum over examples of `g min(1, clip_norm / |g|)`, with g the gradient of the mean loss of an example's views.
 
@@ -47,39 +49,57 @@ def clipped_gradient_sum(
     taken of the very numbers that are scaled and added. An example with a non-finite gradient, and one whose `mask`
     is False, contributes exactly zero. The module is left as it was found, `.grad` included.
 
-    Args: `inputs` tensors whose first axis is the row, `examples * views` long, example-major (row `n * views + k`
-    is view k of example n); `loss` as in `RowLoss`; `mask` bool `[examples]`.
+    Args:
+        module: as it is, in its train or eval mode.
+        inputs: tensors whose first axis is the row, `examples * views` long, example-major (row `n * views + k` is
+            view k of example n).
+        loss: as in `RowLoss`.
+        views: rows of one example.
+        clip_norm: bound on the L2 norm of what one example adds.
+        mask: bool `[examples]`.
+        views_per_pass: at most so many views of each example go through the module at once; their gradients are added
+            up over the passes, before the one norm. Equal to the single pass (None) up to rounding, in the memory of
+            `examples * views_per_pass` rows and all per-example gradients.
+        normalising_stability: None clips. A number > 0 normalises ("automatic clipping"): an example contributes
+            `g clip_norm / (|g| + normalising_stability)`, whatever its norm; at most `clip_norm`, as when clipping, but
+            another estimator with another bias.
     Returns: private values; add noise before anything else.
     Raises: as `check_module`, and where the module uses a weight outside its layer, moves the rows off the first
     axis, or updates a buffer. `DataError` for misshapen inputs.
     Source: Abadi et al. 2016 (arXiv 1607.00133), algorithm 1; averaging views before the clip: De et al. 2022
-    (arXiv 2204.13650).
+    (arXiv 2204.13650); normalising: Bu et al. 2023 (arXiv 2206.07136), AUTO-S.
     """
-    validate.count(1, views=views)
+    validate.count(1, views=views, **({} if views_per_pass is None else {"views_per_pass": views_per_pass}))
     validate.positive(clip_norm=clip_norm)
+    if normalising_stability is not None:
+        validate.positive(normalising_stability=normalising_stability)
     check_module(module)
     examples = _count_examples(inputs, views)
-    gradients = _per_example_gradients(module, loss, inputs, examples)
-    with _full_precision(inputs[0].device.type):
-        norms = _norms(list(gradients.values()))
+    gathered = _per_example_gradients(module, loss, inputs, examples, views_per_pass)
+    with full_precision(inputs[0].device.type):
+        norms = _norms(gathered, examples, inputs[0].device)
         finite = norms.isfinite()
         kept = finite if mask is None else finite & mask.to(norms.device)
-        # min(1, C / norm); a norm of 0 gives 1. where(), not a product: 0 * inf would be NaN.
-        factors = torch.where(kept, (clip_norm / norms).clamp(max=1.0), 0.0)
+        # where(), not a product: 0 * inf would be NaN.
+        factors = torch.where(kept, _factors(norms, clip_norm, normalising_stability), 0.0)
         spoilt = None if bool(finite.all()) else finite  # zeroing costs a pass over all gradients: only where needed
-        return ClippedSum({name: _weighted_sum(g, factors, spoilt) for name, g in gradients.items()}, norms)
+        sums = {name: total for part in gathered for name, total in part.weighted_sum(factors, spoilt).items()}
+    return ClippedSum(_in_order(module, sums), norms)
 
 
-@contextmanager
-def _full_precision(device: str) -> Iterator[None]:
-    """Neither autocast nor TF32: rounding in the scaled sum would let an example pass the clip norm."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.autocast(device, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+def _in_order(module: nn.Module, sums: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The sum of every trainable parameter, in the module's order; zero where the loss uses none of it."""
+    return {
+        name: sums[name] if name in sums else torch.zeros_like(p, dtype=wide(p.dtype), requires_grad=False)
+        for name, p in module.named_parameters()
+        if p.requires_grad
+    }
+
+
+def _factors(norms: Tensor, clip_norm: float, normalising_stability: float | None) -> Tensor:
+    if normalising_stability is not None:
+        return clip_norm / (norms + normalising_stability)
+    return (clip_norm / norms).clamp(max=1.0)  # min(1, C / norm); a norm of 0 gives 1
 
 
 def _count_examples(inputs: tuple[Tensor, ...], views: int) -> int:
@@ -92,79 +112,67 @@ def _count_examples(inputs: tuple[Tensor, ...], views: int) -> int:
     return rows.pop() // views
 
 
+def _norms(gathered: Sequence[Gathered], examples: int, device: torch.device) -> Tensor:
+    """L2 norms over all parameters together, `[examples]`."""
+    if not gathered:  # the loss uses no parameter
+        return torch.zeros(examples, device=device)
+    norms: Tensor = torch.linalg.vector_norm(torch.stack([part.norms() for part in gathered]), dim=0)
+    return norms
+
+
 def _per_example_gradients(
-    module: nn.Module, loss: RowLoss, inputs: tuple[Tensor, ...], examples: int
-) -> dict[str, Tensor]:
-    """The gradient of each example's mean loss, `[examples, *parameter]` by parameter name."""
-    rows = len(inputs[0])
+    module: nn.Module, loss: RowLoss, inputs: tuple[Tensor, ...], examples: int, views_per_pass: int | None
+) -> list[Gathered]:
+    """The gradient of each example's mean loss over all its views."""
+    views = len(inputs[0]) // examples
+    if views_per_pass is None or views_per_pass >= views:
+        return gather(*_backward(module, loss, inputs, examples, 1 / views, replay=True))
+    total: dict[str, Tensor] = {}
+    for first in range(0, views, views_per_pass):
+        part = tuple(_some_views(t, views, slice(first, first + views_per_pass)) for t in inputs)
+        leaves, found, _ = _backward(module, loss, part, examples, 1 / views, replay=False)
+        for name, gradient in found.items():
+            more = gradient.to(wide(gradient.dtype))
+            total[name] = total[name] + more if name in total else more
+    return gather(leaves, total, [])
+
+
+def _some_views(rows: Tensor, views: int, wanted: slice) -> Tensor:
+    return rows.reshape(-1, views, *rows.shape[1:])[:, wanted].flatten(0, 1)
+
+
+_Left: TypeAlias = tuple[dict[str, Tensor], dict[str, Tensor], list[tuple[Use, Tensor]]]
+
+
+def _backward(
+    module: nn.Module, loss: RowLoss, inputs: tuple[Tensor, ...], examples: int, share: float, *, replay: bool
+) -> _Left:
+    """One forward and one backward pass, with a loss counting `share`: what `gather` takes."""
+    rows, device = len(inputs[0]), inputs[0].device
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     before = _buffer_states(module)
-    with torch.enable_grad(), leaves_in_place(module, parameters, examples, rows) as leaves:
+    uses = Uses(torch.zeros((), device=device, requires_grad=True)) if replay else None
+    with torch.enable_grad(), leaves_in_place(module, parameters, examples, rows, uses) as leaves:
         losses = loss(module, *inputs)
         if losses.shape != (rows,):
             raise DataError(f"the loss must be one value per row, [{rows}]; found {list(losses.shape)}. Do not reduce.")
         if _buffer_states(module) != before:
             raise PrivacyError("buffers must not learn from private records; the loss changed one. Make it constant.")
-        share = torch.full_like(losses, examples / rows)  # the mean over an example's views
-        wanted = [*leaves.values(), *parameters.values()]
+        noted = [] if uses is None else uses.noted
+        wanted = [*parameters.values(), *leaves.values(), *(use.probe for use in noted)]
         with torch.autocast(losses.device.type, enabled=False):  # each part goes back in the precision it came in
-            found = torch.autograd.grad(losses, wanted, share, allow_unused=True)
-    count = len(leaves)
-    escaped = [name for name, g in zip(parameters, found[count:], strict=True) if g is not None]
+            found = torch.autograd.grad(losses, wanted, torch.full_like(losses, share), allow_unused=True)
+    count = len(parameters)
+    escaped = [name for name, g in zip(parameters, found, strict=False) if g is not None]
     if escaped:
         raise PrivacyError(
             f"a weight may be used only by its own layer; found {', '.join(escaped)} used directly. Call the layer."
         )
-    zero = {name: p.new_zeros(()).expand(examples, *p.shape) for name, p in parameters.items()}
-    return {name: zero[name] if g is None else g for name, g in zip(leaves, found, strict=False)}
+    stored = {name: g for name, g in zip(leaves, found[count:], strict=False) if g is not None}
+    replayed = [(use, g) for use, g in zip(noted, found[2 * count :], strict=True) if g is not None]
+    return leaves, stored, replayed
 
 
 def _buffer_states(module: nn.Module) -> list[tuple[int, int]]:
     """Which tensor each buffer is and how often it was written to; reads no value."""
     return [(id(buffer), buffer._version) for buffer in module.buffers()]
-
-
-def _norms(gradients: list[Tensor]) -> Tensor:
-    """L2 norms over all parameters together, `[examples]`, in at least float32."""
-    each = [_row_norms(_in_memory_order(g).flatten(1), _wide(g.dtype)) for g in gradients]
-    norms: Tensor = torch.linalg.vector_norm(torch.stack(each), dim=0)
-    return norms
-
-
-def _row_norms(rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """L2 norm of each row, block by block.
-
-    The CPU adds the squares of a row one after another: over millions of entries the norm came out 0.2 % too small,
-    and so the clipped example 0.2 % too long.
-    """
-    whole = rows.shape[1] // _NORM_BLOCK * _NORM_BLOCK
-    if whole <= _NORM_BLOCK:
-        norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=dtype)
-        return norms
-    blocks = torch.linalg.vector_norm(rows[:, :whole].view(len(rows), -1, _NORM_BLOCK), dim=2, dtype=dtype)
-    rest = torch.linalg.vector_norm(rows[:, whole:], dim=1, keepdim=True, dtype=dtype)
-    return _row_norms(torch.cat([blocks, rest], dim=1), dtype)
-
-
-def _weighted_sum(gradients: Tensor, factors: Tensor, finite: Tensor | None) -> Tensor:
-    """`sum_n factors[n] gradients[n]`; `finite` is None where all are."""
-    ordered = _in_memory_order(gradients)
-    flat = ordered.flatten(1).to(factors.dtype)
-    if finite is not None:
-        flat = torch.where(finite[:, None], flat, 0.0)  # 0 * NaN would be NaN
-    total = (factors @ flat).view(ordered.shape[1:])
-    order = _memory_order(gradients)
-    return total.permute([order.index(axis) for axis in range(1, gradients.ndim)]).contiguous()
-
-
-def _memory_order(gradients: Tensor) -> list[int]:
-    return sorted(range(1, gradients.ndim), key=gradients.stride, reverse=True)
-
-
-def _in_memory_order(gradients: Tensor) -> Tensor:
-    """The same numbers with the parameter's axes as they lie in memory, so that flattening copies nothing."""
-    return gradients.permute(0, *_memory_order(gradients))
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.promote_types(dtype, torch.float32)

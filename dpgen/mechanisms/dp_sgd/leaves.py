@@ -9,14 +9,43 @@ Rows are example-major: row `n * views + k` is view `k` of example `n`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-Leaves: TypeAlias = Mapping[str, Tensor | None]
-"""The leaf of each of a layer's own parameters; None where the parameter is frozen or absent."""
+from dpgen.mechanisms.dp_sgd.uses import Use, Uses, WeightGradients, worth_replaying
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """The leaf of each of a layer's own parameters; None where the parameter is frozen or absent."""
+
+    weight: Tensor | None
+    bias: Tensor | None
+    uses: Uses | None = None
+    """Where a rule notes a use of the weight that is to be replayed; None where nothing is."""
+
+    def leaf_or_probe(
+        self, rows: Tensor, output: Sequence[int], examples: int, positions: int, gradients: WeightGradients
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """What the weight's gradient is found by: its leaf, or a *probe* for a use that is replayed.
+
+        A probe is a zero of the output's shape that is thought added to the output: its gradient is the output's.
+        `positions` of an example are the rank that its gradient can have.
+        """
+        kept = (rows.numel() + math.prod(output)) // examples
+        if self.weight is None or self.uses is None or not worth_replaying(self.weight[0].numel(), kept, positions):
+            return self.weight, None
+        if torch.compiler.is_compiling():  # a traced program gives gradients to its inputs alone, to no probe inside it
+            return self.weight, None
+        probe = self.uses.zero.to(rows.dtype).expand(output)
+        self.uses.noted.append(Use(self.weight, rows.detach(), probe, positions, gradients))
+        return None, probe
+
 
 Rule: TypeAlias = Callable[..., Tensor]
 """(layer, input rows, leaves, examples, *what else the layer's forward takes) -> output rows."""

@@ -70,7 +70,7 @@ def group_norm(layer: nn.GroupNorm, rows: Tensor, leaves: Leaves, examples: int)
     rows = as_autocast(rows, rows, torch.float32)
     weight, bias = (as_autocast(rows, p.detach(), torch.float32) for p in (layer.weight, layer.bias))
     settings = (layer.num_groups, layer.eps, examples)
-    return run_function(_GroupNorm, rows, weight, bias, leaves["weight"], leaves["bias"], *settings)
+    return run_function(_GroupNorm, rows, weight, bias, leaves.weight, leaves.bias, *settings)
 
 
 def layer_norm(layer: nn.LayerNorm, rows: Tensor, leaves: Leaves, examples: int) -> Tensor:
@@ -105,11 +105,10 @@ def _scaled(normalised: Tensor, layer: nn.Module, leaves: Leaves, examples: int,
     `positions` axes follow the axes of the weight.
     """
     result = normalised.view(examples, -1, *normalised.shape[1:])
-    for key, combine in (("weight", torch.mul), ("bias", torch.add)):
+    for key, leaf, combine in (("weight", leaves.weight, torch.mul), ("bias", leaves.bias, torch.add)):
         parameter = layer._parameters.get(key)
         if parameter is None:
             continue
-        leaf = leaves[key]
         values = parameter.detach().expand(1, *parameter.shape) if leaf is None else leaf
         before = result.ndim - positions - values.ndim
         result = combine(result, values[(slice(None), *[None] * before, ..., *[None] * positions)])

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from dpgen.errors import SensitivityError
+from dpgen.mechanisms.dp_sgd.uses import Uses
 
 
 @dataclass
@@ -19,6 +20,8 @@ class Passage:
 
     examples: int
     rows: int
+    uses: Uses | None = None
+    """Where uses that are to be replayed are noted; None where nothing is replayed."""
     token: Tensor | None = None
     """Inside a map: a zero that carries the mapped axis. None outside."""
     alone: bool = False

@@ -14,6 +14,7 @@ from dpgen.mechanisms.dp_sgd.layers import rule_for
 from dpgen.mechanisms.dp_sgd.leaves import Leaves, Rule, make_leaf
 from dpgen.mechanisms.dp_sgd.passage import Passage, leave_map
 from dpgen.mechanisms.dp_sgd.routes import Route, route_of
+from dpgen.mechanisms.dp_sgd.uses import Uses
 
 _Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
 """A function and its first arguments. Not a `partial`: a program traced with one is bound to that very object."""
@@ -41,12 +42,15 @@ _STAND_INS: Final[WeakKeyDictionary[nn.Module, _StandIn]] = WeakKeyDictionary()
 
 @contextmanager
 def leaves_in_place(
-    module: nn.Module, parameters: Mapping[str, nn.Parameter], examples: int, rows: int
+    module: nn.Module, parameters: Mapping[str, nn.Parameter], examples: int, rows: int, uses: Uses | None = None
 ) -> Iterator[dict[str, Tensor]]:
-    """The leaf of every parameter, with all parts routed to them; undone on leaving, also by an error."""
+    """The leaf of every parameter, with all parts routed to them; undone on leaving, also by an error.
+
+    What is better replayed goes to `uses` instead of the leaf; where that is None, nothing does.
+    """
     leaves = {name: make_leaf(p, examples) for name, p in parameters.items()}
     of_parameter = {p: leaves[name] for name, p in parameters.items()}  # a shared weight has one leaf
-    here = Passage(examples, rows)
+    here = Passage(examples, rows, uses)
     calls = {part: call for part in module.modules() if (call := _routed(part, of_parameter, here))}
     before = {part: vars(part).get("forward") for part in calls}
     try:
@@ -75,7 +79,7 @@ def _routed(part: nn.Module, leaves: Mapping[nn.Parameter, Tensor], here: Passag
     own = {key: leaves.get(p) for key, p in part._parameters.items() if p is not None}
     rule = rule_for(part)
     assert rule is not None
-    return _by_rule, (part, part.forward, rule, {"weight": None, "bias": None} | own, here)
+    return _by_rule, (part, part.forward, rule, Leaves(own.get("weight"), own.get("bias"), here.uses), here)
 
 
 def _inside(part: nn.Module, leaves: Mapping[nn.Parameter, Tensor], *, rules_too: bool) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final
 
 from torch import nn
 
@@ -39,3 +40,23 @@ def gradient_routes(module: nn.Module) -> dict[str, Route]:
     """
     found = ((name, route_of(part)) for name, part in module.named_modules())
     return {name: route for name, route in found if route is not None}
+
+
+_SLOWER: Final = {
+    Route.MAPPED: "are found by torch.func: exact, but slower than by a rule of their layer.",
+    Route.LOOPED: "are found one example after another: exact, but as slow as batches of one.",
+}
+
+
+def gradient_notes(module: nn.Module) -> tuple[str, ...]:
+    """What a plan should say of parts that are slower than training: one sentence per route, none where all have rules.
+
+    Costs no privacy: the module is looked at, not run.
+    """
+    names: dict[Route, list[str]] = {Route.MAPPED: [], Route.LOOPED: []}
+    for name, route in gradient_routes(module).items():
+        if route in names:
+            names[route].append(f"{name or 'the module itself'} ({type(module.get_submodule(name)).__name__})")
+    return tuple(
+        f"The per-example gradients of {', '.join(parts)} {_SLOWER[route]}" for route, parts in names.items() if parts
+    )
