@@ -8,6 +8,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import torch
@@ -15,11 +16,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
+from dpgen.budget import ADD_OR_REMOVE_ONE
+from dpgen.data.datasets import ArrayRecords
 from dpgen.errors import InvalidValue, PrivacyError, SensitivityError
-from dpgen.mechanisms import Compute
-from dpgen.mechanisms.dp_sgd import ClippedSum, RowLoss, clipped_gradient_sum, computed_loss, patches
-from dpgen.mechanisms.dp_sgd.compiled import CompiledLoss
+from dpgen.mechanisms import Compute, RunContext
+from dpgen.mechanisms.dp_sgd import (
+    ClippedSum,
+    CompiledLoss,
+    DpSgd,
+    RowLoss,
+    clipped_gradient_sum,
+    computed_loss,
+    patches,
+)
 from dpgen.networks.unet import UNet
+from dpgen.noise import RowRandom, SeededNoise
 
 # torch's own tracer makes an instance of each autograd function that it meets, and torch warns of that.
 pytestmark = pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
@@ -345,6 +356,40 @@ def test_a_compiled_loss_in_bfloat16_on_channels_last_images_equals_the_eager_on
     norms, sums = gap(found, eager)
     assert norms <= 2e-6
     assert sums <= 5e-6
+
+
+def rows_of(images: Tensor, labels: Tensor, *, views: int, random: RowRandom) -> tuple[Tensor, ...]:
+    rows = images.repeat_interleave(views, 0)
+    return rows + 0.1 * random.normal(*images.shape[1:]), labels.repeat_interleave(views)
+
+
+def trained(compute: Compute) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    mechanism = DpSgd(
+        module=Classifier(), inputs=rows_of, loss=loss, clip_norm=CLIP, noise_multiplier=1.0, views=2,
+        sampling_probability=0.5, steps=3, nominal_records=20, optimizer=partial(torch.optim.SGD, lr=0.1),
+    )  # fmt: skip
+    images = torch.randint(0, 256, (20, 3, 6, 6), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    context, noise = RunContext(compute=compute, physical_batch=6), SeededNoise(3)
+    data = ArrayRecords(images, torch.arange(20) % 5)
+    return mechanism._measure(data, noise=noise, relation=ADD_OR_REMOVE_ONE, context=context).weights
+
+
+@pytest.mark.parametrize(
+    ("compute", "least", "most"),
+    [
+        (Compute(channels_last=True), 0.0, 1e-6),
+        (Compute(precision="bfloat16"), 1e-7, 1e-3),
+        (Compute(precision="bfloat16", channels_last=True, compile=True), 1e-7, 1e-3),
+    ],
+    ids=str,
+)
+def test_training_uses_the_settings_and_ends_where_it_would_without(compute, least, most, monkeypatch):
+    monkeypatch.setattr(CompiledLoss.__init__, "__kwdefaults__", {"backend": "aot_eager"})
+    expected, found = trained(Compute()), trained(compute)
+    assert all(t.dtype == torch.float32 for t in found.values())
+    gaps = [float((found[name] - expected[name]).abs().max()) for name in expected]
+    assert least <= max(gaps) <= most
 
 
 @pytest.mark.slow
