@@ -15,7 +15,7 @@ from dpgen.cli.commands.plugins import plugins
 from dpgen.cli.commands.run import run
 from dpgen.cli.commands.sample import sample
 from dpgen.cli.commands.verify import verify
-from dpgen.cli.failures import Interrupted, exit_code, give_way, interruptible, show
+from dpgen.cli.failures import Interrupted, exit_code, interruptible, show
 
 app = typer.Typer(
     name="dpgen",
@@ -46,5 +46,4 @@ def main() -> None:
         if debug:
             raise
         show(error)
-        give_way(error)
         sys.exit(exit_code(error))
