@@ -1,6 +1,6 @@
 """Who joins a step, and the randomness of the rows: laws at false-alarm level 1e-9, with broken twins rejected.
 
-The key is fixed, so a right source passes for ever. T = 400 steps of 2,000 ids at rate 0.05. With power 0.999 the total
+The key is fixed, so a right source passes for ever. 10,000 steps of 200 ids at rate 0.05. With power 0.999 the total
 sees a rate fault below 5 % (computed below). Also rejected: fixed-size batches, shuffled epochs, one coin for two ids,
 one subset for two steps.
 """
@@ -13,10 +13,12 @@ import torch
 from scipy import stats
 
 from dpgen.noise import SecureNoise, SeededNoise
+from dpgen.testing.statistics import FalseAlarmBudget
 
-LEVEL = 1e-9
+FALSE_ALARMS = FalseAlarmBudget(1.4e-8, {"poisson": 10, "rows": 4})
+LEVEL = FALSE_ALARMS.level("poisson")  # 1e-9
 POWER = 0.999
-STEPS, IDS, RATE = 400, 2_000, 0.05
+STEPS, IDS, RATE = 10_000, 200, 0.05
 CPU = torch.device("cpu")
 SOURCE = SecureNoise(bytes(range(32))).under("law")  # a fixed key: the law under test is that of real runs
 
@@ -76,7 +78,7 @@ def test_poisson_inclusion_of_each_id(joined):
 
 
 def test_poisson_pairs_are_independent(joined):
-    for shift in (1, 2, 1000):
+    for shift in (1, 2, 100):
         assert pair_pvalue(joined[:, shift:], joined[:, :-shift]) > LEVEL
     for shift in (1, 2, 100):
         assert pair_pvalue(joined[shift:], joined[:-shift]) > LEVEL
@@ -94,3 +96,46 @@ def test_row_draws_follow_their_laws(source):
     assert stats.kstest(uniform, "uniform").pvalue > LEVEL
     assert stats.kstest(normal * 1.05, "norm").pvalue < LEVEL
     assert stats.kstest(uniform**1.05, "uniform").pvalue < LEVEL
+
+
+def moments_pvalue(normal: np.ndarray) -> float:
+    """The worst of the first four moments; under the law each is normal with these deviations, for so many draws."""
+    expected = [0.0, 1.0, 0.0, 3.0]
+    deviations = np.sqrt(np.array([1.0, 2.0, 15.0, 96.0]) / normal.size)
+    scores = [abs((normal**power).mean() - expected[power - 1]) / deviations[power - 1] for power in (1, 2, 3, 4)]
+    return float(min(1.0, 4 * 2 * stats.norm.sf(max(scores))))
+
+
+def correlation_pvalue(left: np.ndarray, right: np.ndarray) -> float:
+    """Of the draws, and of their squares: what shares a radius or an angle has dependent squares."""
+    plain = (left * right).mean() * np.sqrt(left.size)
+    squared = ((left**2 - 1) * (right**2 - 1)).mean() / 2 * np.sqrt(left.size)
+    return float(min(1.0, 2 * 2 * stats.norm.sf(max(abs(plain), abs(squared)))))
+
+
+@pytest.fixture(scope="module")
+def normals() -> np.ndarray:
+    """`[steps, calls, records, views, draws]`."""
+
+    def calls(step: int) -> list[np.ndarray]:
+        random = SOURCE.row_random(np.arange(300), views=4, step=step, device=CPU)
+        return [random.normal(101).double().numpy().reshape(300, 4, 101) for _ in range(2)]
+
+    return np.array([calls(step) for step in range(2)])
+
+
+def test_row_normals_have_their_moments(normals):
+    assert moments_pvalue(normals.ravel()) > LEVEL
+    assert moments_pvalue(normals.ravel() * 1.02) < LEVEL
+    assert moments_pvalue(np.clip(normals.ravel(), -2.5, 2.5)) < LEVEL  # the tails cut off
+
+
+@pytest.mark.parametrize("axis", range(5), ids=["steps", "calls", "records", "views", "draws"])
+def test_row_normals_are_independent_along_each_part_of_the_address(normals, axis):
+    along = np.moveaxis(normals, axis, 0)
+    for shift in {1, 25, 26, along.shape[0] // 2} - {0} if axis == 4 else {1}:  # 26: the two halves of a pair of words
+        assert correlation_pvalue(along[shift:].ravel(), along[:-shift].ravel()) > LEVEL
+    shared = np.concatenate([along[:1], along[:1]])  # one draw for two places
+    assert correlation_pvalue(shared[0].ravel(), shared[1].ravel()) < LEVEL
+    same_radius = -shared[1] * np.sign(shared[0] * shared[1] + 0.5)
+    assert correlation_pvalue(shared[0].ravel(), same_radius.ravel()) < LEVEL
