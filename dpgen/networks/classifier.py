@@ -40,10 +40,11 @@ class ImageClassifier(nn.Module):
         validate.count(1, channels=channels, classes=classes, width=width)
         super().__init__()
         self.channels, self.classes = channels, classes
-        self.stem = _block(channels, width)
-        self.middle = nn.Sequential(_block(width, 2 * width), _block(2 * width, 2 * width))
-        self.deep = nn.Sequential(_block(2 * width, 4 * width), _block(4 * width, 4 * width))
-        self.head = nn.Linear(8 * width, classes)
+        with torch.random.fork_rng(devices=[]):  # torch draws weights that are overwritten below
+            self.stem = _block(channels, width)
+            self.middle = nn.Sequential(_block(width, 2 * width), _block(2 * width, 2 * width))
+            self.deep = nn.Sequential(_block(2 * width, 4 * width), _block(4 * width, 4 * width))
+            self.head = nn.Linear(8 * width, classes)
         _initialise(self, generator or torch.Generator().manual_seed(0))
 
     @property

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from dpgen.accountants.base import Accountant, Bound
+from dpgen.accountants.base import Accountant
 from dpgen.accountants.gdp import GdpAccountant
 from dpgen.accountants.pld import PldAccountant
-from dpgen.budget import ADD_OR_REMOVE_ONE, REPLACE_ONE, NeighboringRelation
+from dpgen.budget import ADD_OR_REMOVE_ONE, NeighboringRelation
 from dpgen.errors import InvalidValue, UnsupportedEvent
 from dpgen.events import (
     Composed,
@@ -51,7 +51,9 @@ class AccountantTrial:
     subject: Accountant
     _known: dict[tuple[DpEvent, float, NeighboringRelation], float] = field(default_factory=dict)
 
-    def upper(self, event: DpEvent, *, delta: float = DELTA, relation: NeighboringRelation = ADD_OR_REMOVE_ONE) -> float:
+    def upper(
+        self, event: DpEvent, *, delta: float = DELTA, relation: NeighboringRelation = ADD_OR_REMOVE_ONE
+    ) -> float:
         """What would be charged; of an approximation, what it estimates. Asked once for each question."""
         asked = (event, delta, relation)
         if asked not in self._known:

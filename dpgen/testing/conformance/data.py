@@ -36,14 +36,14 @@ class Pair:
 
 
 def toy_records(*, bright: bool = True) -> ArrayRecords:
-    """Dim images of two classes and one bright image, alone in the third; or a black one of the first class instead.
+    """Dim images of two classes and one bright image, alone in the third; or a grey one of the first class instead.
 
     A maximum, a set of classes or a mean over the data changes by much when that record goes: faults show.
     """
     pixels, labels = toy_images(RECORDS, classes=2)
     images = torch.from_numpy(pixels // 2).permute(0, 3, 1, 2).contiguous()
     classes = torch.from_numpy(labels)
-    images[OUTLIER], classes[OUTLIER] = (255, 2) if bright else (0, 0)
+    images[OUTLIER], classes[OUTLIER] = (255, 2) if bright else (128, 0)
     return ArrayRecords(images, classes)
 
 

@@ -63,7 +63,10 @@ def evidence(seed: int = 0) -> Evidence:
 def check_scores_say_where_they_come_from(trial: MetricTrial) -> None:
     """Each score is a finite number with a name of its own, what measured it and what it touched, as plain JSON."""
     scores, given = trial.measured[0], evidence()
-    rule, mend = "a score must say what it is", "Build `Score(name, value, evidence.extractor, evidence.touched, {...})`."
+    rule, mend = (
+        "a score must say what it is",
+        "Build `Score(name, value, evidence.extractor, evidence.touched, {...})`.",
+    )
     require(bool(scores), rule, found="no score", mend=mend)
     names = [score.name for score in scores]
     require(all(names) and len(set(names)) == len(names), rule, found=f"the names {names}", mend=mend)

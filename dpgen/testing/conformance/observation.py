@@ -43,6 +43,7 @@ def different(first: dict[str, Array], second: dict[str, Array]) -> list[str]:
     both = first.keys() & second.keys()
     return sorted((first.keys() ^ second.keys()) | {name for name in both if not _equal(first[name], second[name])})
 
+
 def _equal(first: Array, second: Array) -> bool:
     return first.dtype == second.dtype and np.array_equal(first, second, equal_nan=first.dtype.kind == "f")
 

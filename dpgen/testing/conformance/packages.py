@@ -148,4 +148,3 @@ def _no_example(cls: type) -> Finding:
         f"a class with arguments needs an example; found none of {cls.__name__}. Return a small one, made for the "
         "declared facts `info`, from the hook `dpgen_conformance_examples(info)`.",
     )
-

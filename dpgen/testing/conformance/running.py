@@ -68,7 +68,9 @@ def _finding(check: Check[Any], trial: Any, reason: str | None) -> Finding:
     except Exception as error:  # the class raised where no check foresaw it: on made-up data, so its text is public
         return Finding(name, Outcome.FAILED, f"{name} met an error of the class: {type(error).__name__}: {error}")
     if reason is not None:
-        return Finding(name, Outcome.FAILED, f"it was expected to fail ({reason}) and passed. Take the expectation out.")
+        return Finding(
+            name, Outcome.FAILED, f"it was expected to fail ({reason}) and passed. Take the expectation out."
+        )
     return Finding(name, Outcome.PASSED)
 
 

@@ -14,13 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
 import numpy as np
 import torch
 
 _opened: list[str] | None = None  # paths opened for writing while somebody watches
 _hooked = False
+_FIRST_SEED: Final = 9_100_000
+"""Where the global generators start: no seed that code under test is likely to set, so that setting one shows."""
 
 
 @dataclass
@@ -121,7 +123,7 @@ def _listening(said: list[str]) -> Iterator[None]:
 
 @contextmanager
 def _generators(changed: list[str], seed: int) -> Iterator[None]:
-    before = _states()
+    before, seed = _states(), _FIRST_SEED + seed
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  the legacy generator is what is watched
     torch.manual_seed(seed)

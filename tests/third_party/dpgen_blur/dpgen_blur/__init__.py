@@ -22,3 +22,10 @@ def dpgen_register_accountants():
     from dpgen_blur.zcdp import ZcdpAccountant
 
     return [ZcdpAccountant]
+
+
+@dpgen.hookimpl
+def dpgen_conformance_examples(info):
+    from dpgen_blur.ink import InkCounts
+
+    return [InkCounts(info=info, scale=2.0)]

@@ -22,6 +22,7 @@ from dpgen import (
     validate,
 )
 from dpgen.events import DiscreteGaussian
+from dpgen.mechanisms.discreet import discreet
 
 
 @final
@@ -60,6 +61,7 @@ class InkCounts(Mechanism[Tensor]):
         counts = torch.zeros(self.info.classes, *self.info.shape, dtype=torch.int64)
         for start in range(0, len(records.ids), context.physical_batch):
             images, labels = records.batch(records.ids[start : start + context.physical_batch])
-            counts.index_add_(0, labels, (images > self.threshold).long())
+            with discreet("labels"):  # the text of an error could quote one
+                counts.index_add_(0, labels, (images > self.threshold).long())
         noisy = noise.discrete_gaussian(counts.numpy(), scale=self.scale, sensitivity=self.sensitivity(relation))
         return torch.from_numpy(np.asarray(noisy, dtype=np.int64))
