@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import partial
 from typing import final
 
 import torch
@@ -41,6 +40,7 @@ class Passes:
     device: torch.device
     size: PassSize
     fixed_shape: bool
+    normalising_stability: float | None = None
 
     def clipped_sum(self, records: Records, ids: Ids, noise: NoiseSource, *, step: int) -> dict[str, Tensor]:
         """The sum over the records `ids`, in float64, by parameter name; zero where there are none. Private.
@@ -94,8 +94,16 @@ class Passes:
         with discreet("inputs and loss"):
             rows = self.inputs(batch.images, batch.labels, views=views, random=random)
             require_rows(rows, len(batch.ids), views)
-            compute = clipped_gradient_sum if part == views else partial(clipped_gradient_sum, views_per_pass=part)
-            return compute(self.module, self.loss, rows, views=views, clip_norm=self.clip_norm, mask=batch.mask).sum
+            return clipped_gradient_sum(
+                self.module,
+                self.loss,
+                rows,
+                views=views,
+                clip_norm=self.clip_norm,
+                mask=batch.mask,
+                views_per_pass=part,
+                normalising_stability=self.normalising_stability,
+            ).sum
 
     def _shrink(self) -> None:
         smaller = self.size.smaller()

@@ -77,6 +77,7 @@ class DpSgd(Mechanism[TrainedModule]):
         optimizer: makes the optimizer from the trainable parameters, `partial(torch.optim.Adam, lr=1e-3)` say.
         learning_rate: factor on the optimizer's rate at each step, counted from 0.
         ema_decay: of the average, warmed up as min(ema_decay, (1 + step) / (10 + step)).
+        normalising_stability: None clips; a number normalises each gradient, as `clipped_gradient_sum` says.
         phase: names progress and checkpoint (`PHASE.unfinished`); each DpSgd of one run needs its own.
 
     A killed release continues from the checkpoint, which is left in place for the caller to drop: until the result
@@ -106,6 +107,7 @@ class DpSgd(Mechanism[TrainedModule]):
     learning_rate: Callable[[int], float] = _constant
     views: int = 1
     ema_decay: float = 0.999
+    normalising_stability: float | None = None
     after_step: Callable[[nn.Module, int], None] | None = None
     phase: str = "dp-sgd"
 
@@ -113,6 +115,8 @@ class DpSgd(Mechanism[TrainedModule]):
         validate.positive(clip_norm=self.clip_norm, sampling_probability=self.sampling_probability)
         validate.probability(sampling_probability=self.sampling_probability, ema_decay=self.ema_decay)
         validate.not_negative(noise_multiplier=self.noise_multiplier)
+        if self.normalising_stability is not None:
+            validate.positive(normalising_stability=self.normalising_stability)
         validate.count(1, steps=self.steps, nominal_records=self.nominal_records, views=self.views)
         if not self.phase:
             raise InvalidValue("phase must be a name such as 'finetune'; found ''.")
@@ -160,7 +164,15 @@ class DpSgd(Mechanism[TrainedModule]):
 
     def _identity(self, noise: NoiseSource) -> dict[str, Any]:
         """Whose checkpoint it is: the settings, the weights at the start, and a fingerprint of the noise address."""
-        settings = ("clip_norm", "noise_multiplier", "sampling_probability", "steps", "nominal_records", "views")
+        settings = (
+            "clip_norm",
+            "normalising_stability",
+            "noise_multiplier",
+            "sampling_probability",
+            "steps",
+            "nominal_records",
+            "views",
+        )
         coins = noise.under("checkpoint").poisson_subset(np.arange(64, dtype=np.int64), probability=0.5)
         address = sum(1 << int(coin) for coin in coins)  # 64 bits of (run key, label); touches no record
         return {key: getattr(self, key) for key in settings} | {
@@ -177,6 +189,7 @@ class DpSgd(Mechanism[TrainedModule]):
             device=context.device,
             size=PassSize.of_rows(context.physical_batch, self.views),
             fixed_shape=context.fixed_shape,
+            normalising_stability=self.normalising_stability,
         )
         if context.fit_to_memory:
             share = self.sampling_probability * self.nominal_records * self.views / context.world.size
