@@ -17,8 +17,10 @@ from scipy import stats
 from dpgen.noise import SecureNoise
 from dpgen.noise.discrete import _discrete_laplace
 from dpgen.noise.streams import Stream
+from dpgen.testing.statistics import FalseAlarmBudget
 
-LEVEL = 1e-9
+FALSE_ALARMS = FalseAlarmBudget(2.4e-8, {"gaussian": 7, "discrete": 16, "laplace": 1})
+LEVEL = FALSE_ALARMS.level("gaussian")  # 1e-9
 POWER = 0.999
 SOURCE = SecureNoise(bytes(range(32))).under("law")  # a fixed key: the law under test is that of real runs
 
