@@ -197,4 +197,4 @@ def _meeting(purpose: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # also DistBackendError, DistStoreError, DistNetworkError
-        raise ProcessLost(purpose=purpose) from error
+        raise ProcessLost(purpose=f"{purpose}: {type(error).__name__}") from error

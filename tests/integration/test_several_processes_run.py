@@ -18,10 +18,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dpgen.cli.failures import exit_code
 from dpgen.config import Config, to_toml
 from dpgen.distributed import World
-from dpgen.errors import DpgenError, ProcessLost
+from dpgen.errors import DpgenError
 from dpgen.mechanisms.context import Advance, Progress, SilentProgress
 from dpgen.noise import SeededNoise
 from dpgen.pipeline import execute, prepare
@@ -209,13 +208,6 @@ def test_a_refusal_ends_all_processes_before_anything_is_charged(tmp_path: Path)
     assert not (tmp_path / "owner.jsonl").exists(), "the owner's ledger has been charged"
     assert not list(tmp_path.rglob("run.key"))
     assert not list(tmp_path.rglob("settings.json")), "a run has begun"
-
-
-def test_a_process_that_follows_ends_with_the_exit_code_of_the_one_that_failed():
-    assert exit_code(ProcessLost(rank=0, kind="CapExceeded")) == 3
-    assert exit_code(ProcessLost(rank=0, kind="ConfigError")) == 2
-    assert exit_code(ProcessLost(rank=0, kind="ValueError")) == 1
-    assert exit_code(ProcessLost()) == 1
 
 
 def test_torchrun_starts_a_run_from_the_command_line(tmp_path: Path):
