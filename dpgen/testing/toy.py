@@ -165,7 +165,7 @@ class ToyGenerator(Generator):
                 pass
             case other:
                 raise PlanMismatch(expected=f"a DP-SGD event under {REFINE!r}", got=str(other))
-        module = nn.utils.skip_init(nn.Linear, start.shape[1], start.shape[0], bias=False)  # draws no random numbers
+        module = nn.Linear(start.shape[1], start.shape[0], bias=False, device="meta").to_empty(device="cpu")
         module.load_state_dict({"weight": start})
         mechanism = DpSgd(
             module=module,

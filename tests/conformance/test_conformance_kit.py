@@ -183,7 +183,7 @@ def test_what_is_no_plugin_is_refused(package: str) -> None:
 
 
 def test_a_package_without_classes_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    plugin(monkeypatch, dpgen_register_metrics=lambda: [])
+    plugin(monkeypatch, dpgen_register_metrics=lambda: ())
     with pytest.raises(PluginError, match="expected classes to check"):
         check_package("plugin_to_check").require()
 

@@ -15,7 +15,8 @@ class Check(Protocol[T_contra]):
 
     __name__: str
 
-    def __call__(self, trial: T_contra, /) -> None: ...
+    def __call__(self, trial: T_contra, /) -> None:
+        """Judge what `trial` holds."""
 
 
 Where = Callable[[Tags], bool]

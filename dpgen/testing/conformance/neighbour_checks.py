@@ -47,7 +47,7 @@ def check_release_is_equal_on_neighbours(trial: Trial) -> None:
                 not other,
                 f"equal noised values must give an equal release ({pair.relation}, {pair.name})",
                 found=f"another {', '.join(other[:3])}",
-                mend="Divide by declared numbers, name files after settings; count, average and keep only noised values.",
+                mend="Divide by declared numbers, name files after settings; keep and average noised values only.",
             )
 
 

@@ -78,7 +78,8 @@ def _opened_files() -> Iterator[list[str]]:
     if not _hooked:  # a hook stays for ever, and does nothing while nobody watches
         sys.addaudithook(_note_opening)
         _hooked = True
-    _opened = names = []
+    names: list[str] = []
+    _opened = names
     try:
         yield names
     finally:

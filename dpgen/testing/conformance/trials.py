@@ -176,6 +176,7 @@ class MechanismTrial(Trial):
         return {f"value {place}": array for place, array in enumerate(arrays(value[1]))}
 
     def accountant(self) -> Accountant:
+        """One that charges nothing: no budget is at stake."""
         return FreeAccountant()
 
 
@@ -217,6 +218,7 @@ class GeneratorTrial(Trial):
         return state | {"samples": arrays(synthetic.images)[0], "sampled labels": arrays(synthetic.labels)[0]}
 
     def accountant(self) -> Accountant:
+        """The quickest one that prices the plan."""
         return self._quickest_accountant
 
     @cached_property

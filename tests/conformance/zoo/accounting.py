@@ -98,7 +98,7 @@ class FirstPart(Honest):
     """Prices a composition as its first part."""
 
     def epsilon(self, event, **given):
-        if isinstance(event, Composed) and event.events and not holds(event, NonPrivate):
+        if isinstance(event, Composed) and event.events and not holds(event, NonPrivate | Unsupported):
             return self.epsilon(event.events[0], **given)
         return super().epsilon(event, **given)
 

@@ -29,7 +29,8 @@ class RawImageInState(Means):
 
     def fit(self, private, public, plan, context):
         super().fit(private, public, plan, context)
-        self.nearest = private._records._records.batch(np.array([0]))[0]  # past the handle, as a debugger would
+        hidden = private._records._records
+        self.nearest = hidden.batch(hidden.ids[:1])[0]  # past the handle, as a debugger would
 
     def state_dict(self):
         return super().state_dict() | {"nearest": self.nearest}
