@@ -86,7 +86,7 @@ class Charge:
     event: DpEvent
 
     def __post_init__(self) -> None:
-        if not self.label or not self.label.isprintable():
+        if not isinstance(self.label, str) or not self.label or not self.label.isprintable():
             raise InvalidValue(f"a charge needs a printable label such as 'finetune'; found {self.label!r}.")
 
     def to_json(self) -> dict[str, Any]:

@@ -63,8 +63,11 @@ def from_toml(text: str, overrides: Sequence[str] = (), *, name: str = "the conf
 
 
 def to_toml(config: Config) -> str:
-    """The configuration as TOML; `from_toml` reads it back unchanged."""
-    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+    """The configuration as TOML; `from_toml` reads it back unchanged. Raises: `ConfigError` for a NaN in a setting."""
+    try:
+        return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+    except TypeError:  # pydantic makes null of a NaN in a method's own settings, and TOML knows no null
+        raise ConfigError("expected finite numbers in [method] and data.public_options; found others.") from None
 
 
 def validated(schema: type[Model], data: Mapping[str, Any], *, name: str, under: tuple[str, ...] = ()) -> Model:

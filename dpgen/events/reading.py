@@ -23,7 +23,7 @@ _TYPES: Mapping[str, type[DpEvent]] = {
 
 def from_json(data: object) -> DpEvent:
     """See `DpEvent.from_json`."""
-    if not isinstance(data, Mapping) or data.get("type") not in _TYPES:
+    if not isinstance(data, Mapping) or not isinstance(data.get("type"), str) or data["type"] not in _TYPES:
         found = data.get("type") if isinstance(data, Mapping) else type(data).__name__
         raise InvalidValue(f"an event needs a `type` among {', '.join(_TYPES)}; found {found!r}.")
     cls = _TYPES[data["type"]]

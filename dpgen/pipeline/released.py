@@ -29,13 +29,14 @@ def load_released(run: Path, registry: Registry) -> tuple[Generator, Task]:
         facts = parse_json((release / MODEL / CONFIG).read_bytes())
         state = safetensors.torch.load_file(release / MODEL / WEIGHTS)
         task = task_from_json(facts["task"])
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        name, settings = str(facts["generator"]), dict(facts["settings"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, safetensors.SafetensorError) as error:
         raise StorageError(
             f"expected a released model in {release / MODEL}; it cannot be read ({type(error).__name__}). "
             "Give the folder of a finished run."
         ) from error
-    kind = registry.generator(facts["generator"])
-    generator = kind(validated(kind.Config, facts["settings"], name="the released model", under=("settings",)))
+    kind = registry.generator(name)
+    generator = kind(validated(kind.Config, settings, name="the released model", under=("settings",)))
     try:
         generator.load_state_dict(state, task)
     except DpgenError:
