@@ -40,8 +40,6 @@ class Leaves:
         kept = (rows.numel() + math.prod(output)) // examples
         if self.weight is None or self.uses is None or not worth_replaying(self.weight[0].numel(), kept, positions):
             return self.weight, None
-        if torch.compiler.is_compiling():  # a traced program gives gradients to its inputs alone, to no probe inside it
-            return self.weight, None
         probe = self.uses.zero.to(rows.dtype).expand(output)
         self.uses.noted.append(Use(self.weight, rows.detach(), probe, positions, gradients))
         return None, probe
