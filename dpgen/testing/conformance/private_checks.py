@@ -15,25 +15,26 @@ from dpgen.testing.conformance.trials import Conditions, Trial
 
 def check_runs_on_toy_data(trial: Trial) -> None:
     """A run on valid data ends well."""
-    error = trial.recorded.error
-    if error is not None and not isinstance(error, PrivacyError):
-        raise CheckFailed(
-            "a run on 24 images of 8 x 8 pixels must end well",
-            found=f"{type(error).__name__}: {error}",
-            mend="Run it under a debugger; give `dpgen_conformance_examples` settings that fit this size.",
-        ) from error
+    for relation, seen in trial.by_relation.items():
+        error = seen.error
+        if error is not None and not isinstance(error, PrivacyError):
+            raise CheckFailed(
+                f"a run on 24 images of 8 x 8 pixels must end well ({relation})",
+                found=f"{type(error).__name__}: {error}",
+                mend="Run it under a debugger; give `dpgen_conformance_examples` settings that fit this size.",
+            ) from error
 
 
 def check_charges_equal_plan(trial: Trial) -> None:
     """What was charged is what was planned, whole and in order."""
-    seen, plan = trial.recorded, trial.plans[Conditions().relation]
-    rule = "a run must charge exactly its plan, in order"
     mend = "Build the mechanism from `plan[label]`, and release it under that label."
-    if isinstance(seen.error, PrivacyError):
-        raise CheckFailed(rule, found=f"{type(seen.error).__name__}: {seen.error}", mend=mend) from seen.error
-    seen.require_success()
-    missing = [charge.label for charge in plan.charges if charge not in seen.charges]
-    require(not missing, rule, found=f"no charge for {', '.join(missing)}", mend=mend)
+    for relation, seen in trial.by_relation.items():
+        rule = f"a run must charge exactly its plan, in order ({relation})"
+        if isinstance(seen.error, PrivacyError):
+            raise CheckFailed(rule, found=f"{type(seen.error).__name__}: {seen.error}", mend=mend) from seen.error
+        seen.require_success()
+        missing = [charge.label for charge in trial.plans[relation].charges if charge not in seen.charges]
+        require(not missing, rule, found=f"no charge for {', '.join(missing)}", mend=mend)
 
 
 def check_noise_is_what_was_charged(trial: Trial) -> None:

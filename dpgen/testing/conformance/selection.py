@@ -10,7 +10,8 @@ from dpgen.errors import InvalidValue
 from dpgen.evaluation.base import Metric
 from dpgen.generators.base import Generator, Tags
 from dpgen.mechanisms.base import Mechanism
-from dpgen.testing.conformance.accountant_checks import ACCOUNTANT_CHECKS, AccountantTrial
+from dpgen.testing.conformance.accountant_checks import ACCOUNTANT_CHECKS
+from dpgen.testing.conformance.accountant_trial import AccountantTrial
 from dpgen.testing.conformance.check import Check, concerns
 from dpgen.testing.conformance.generator_checks import GENERATOR_CHECKS
 from dpgen.testing.conformance.mechanism_checks import MECHANISM_CHECKS

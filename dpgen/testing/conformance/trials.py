@@ -89,6 +89,15 @@ class Trial(ABC):
         return self.observe(toy_records())
 
     @cached_property
+    def by_relation(self) -> dict[NeighboringRelation, Observation]:
+        """The run on the toy records under each relation that it can be planned for."""
+        others = {relation: Conditions(relation=relation) for relation in self.plans}
+        others.pop(ADD_OR_REMOVE_ONE, None)
+        return {ADD_OR_REMOVE_ONE: self.recorded} | {
+            relation: self.observe(toy_records(), how) for relation, how in others.items()
+        }
+
+    @cached_property
     def neighbours(self) -> tuple[tuple[Pair, Observation, Observation], ...]:
         """For each pair of neighbours a recorded run on the first and its replay on the second."""
         compared = []
@@ -96,8 +105,8 @@ class Trial(ABC):
             conditions = Conditions(relation=pair.relation)
             if pair.relation not in self.plans:
                 continue
-            same = pair.relation is ADD_OR_REMOVE_ONE and len(pair.first.ids) == RECORDS
-            first = self.recorded if same else self.observe(pair.first, conditions)
+            whole = len(pair.first.ids) == RECORDS
+            first = self.by_relation[pair.relation] if whole else self.observe(pair.first, conditions)
             compared.append((pair, first, self.observe(pair.second, conditions, replaying=first.tape)))
         return tuple(compared)
 

@@ -289,6 +289,25 @@ class CrashesOnNothing(Sums):
         return super()._measure(records, **given)
 
 
+class FailsUnderReplacement(Sums):
+    """Works under one relation only. Privacy: right."""
+
+    def noised(self, total, noise, relation):
+        if relation == "replace_one":
+            raise NotImplementedError("replace-one")
+        return super().noised(total, noise, relation)
+
+
+class FailsWithoutAClass(Sums):
+    """Fails where a class is empty, and only there. Privacy: wrong."""
+
+    def _measure(self, records, **given):
+        _, labels = records.batch(records.ids)
+        if 1 < len(labels.unique()) < self.info.classes:
+            raise ArithmeticError("a class is missing")
+        return super()._measure(records, **given)
+
+
 class SaysNothing(Sums):
     """Does not say what it charges."""
 
@@ -362,5 +381,7 @@ FAULTS = faults(
     (SmallerReplacement, BOUND, (NOISE,)),
     (BatchMeans, COMPUTE, (MOVES,)),
     (CrashesOnNothing, EMPTY, (FLOW,)),
+    (FailsUnderReplacement, "check_runs_on_toy_data", ()),
+    (FailsWithoutAClass, FLOW, ("check_runs_on_toy_data",)),
     (SaysNothing, "check_docstring_states_the_privacy", ()),
 )
