@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from dpgen.errors import DataError, SensitivityError
+from dpgen.errors import DataError, OutOfMemory, SensitivityError
 from dpgen.mechanisms.dp_sgd.gradients import RowLoss, clipped_gradient_sum
+from dpgen.mechanisms.out_of_memory import is_out_of_memory
 from dpgen.noise import PublicRows, RowRandom
 
 _EXAMPLES = (2, 3)
@@ -56,7 +57,30 @@ def rehearse(
         for p in actor.parameters():
             p.add_(0.02 * torch.randn(p.shape, generator=generator).to(p))
     for examples in _EXAMPLES:
-        _rehearse_batch(actor, inputs, loss, examples, views, image, generator)
+        shown: int = views
+        while not _rehearsed(actor, inputs, loss, examples, views, shown, image, generator):
+            shown = _halved(shown, actor)
+
+
+def _halved(shown: int, module: nn.Module) -> int:
+    """Half as many views of each made-up example. Raises: `OutOfMemory` after one."""
+    if shown == 1:
+        raise OutOfMemory(
+            f"memory must hold one view each of {max(_EXAMPLES)} made-up examples; found it exhausted before a record "
+            f"was read, on device {str(next(module.parameters()).device)!r}. Take a smaller network or smaller images."
+        )
+    return shown // 2
+
+
+def _rehearsed(*arguments: Any) -> bool:
+    """Did the rehearsal of one batch fit into memory?"""
+    try:
+        _rehearse_batch(*arguments)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return False
+    return True
 
 
 def _rehearse_batch(
@@ -65,17 +89,20 @@ def _rehearse_batch(
     loss: RowLoss,
     examples: int,
     views: int,
+    shown: int,
     image: torch.Size,
     generator: torch.Generator,
 ) -> None:
+    """Rows of all `views` are made; the network sees the first `shown` of each example."""
     device = next(actor.parameters()).device
     images = torch.rand(examples, *image, generator=generator).to(device).requires_grad_()
     labels = torch.zeros(examples, dtype=torch.int64, device=device)
     rows = inputs(images, labels, views=views, random=PublicRows(examples * views, generator, device))
     require_rows(rows, examples, views)
-    clipped_gradient_sum(actor, loss, tuple(row.detach() for row in rows), views=views, clip_norm=1.0)
+    rows = tuple(row.reshape(examples, views, *row.shape[1:])[:, :shown].flatten(0, 1) for row in rows)
+    clipped_gradient_sum(actor, loss, tuple(row.detach() for row in rows), views=shown, clip_norm=1.0)
     rows = tuple(r.detach().requires_grad_() if r.is_floating_point() and not r.requires_grad else r for r in rows)
-    _refuse_mixing(loss(actor, *rows)[:views], images, rows, views)
+    _refuse_mixing(loss(actor, *rows)[:shown], images, rows, shown)
 
 
 def _refuse_mixing(first_losses: Tensor, images: Tensor, rows: tuple[Tensor, ...], views: int) -> None:

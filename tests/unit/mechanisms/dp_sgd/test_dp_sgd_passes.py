@@ -233,6 +233,16 @@ class TestMemoryRunsOut:
         for name, tensor in expected.items():
             torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-6)
 
+    @pytest.mark.parametrize("automatic", [False, True])
+    def test_a_network_that_holds_few_rows_rehearses_and_trains_on_them(self, automatic):
+        expected = train()
+        network = Narrow(3)
+        found = train(network, fit_to_memory=automatic)
+        for name, tensor in expected.items():
+            torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-6)
+        with pytest.raises(OutOfMemory, match="made-up examples"):
+            train(Narrow(2))
+
     def test_replay_passes_though_memory_runs_out_for_one_neighbour(self, monkeypatch):
         run = partial(measuring, mechanism(), relation=ADD_OR_REMOVE_ONE)
         tape = record(run(records(), context=RunContext()))
@@ -246,17 +256,33 @@ def draws():
     return SeededNoise(0).row_random(records().ids, views=VIEWS, step=5, device=CPU)
 
 
-def mechanism() -> DpSgd:
+class Narrow(nn.Linear):
+    """Memory runs out above so many rows."""
+
+    def __init__(self, rows: int) -> None:
+        torch.manual_seed(0)
+        super().__init__(9, 2)
+        self.rows = rows
+
+
+def narrow_loss(module, images, labels):
+    if len(images) > getattr(module, "rows", 10**9):
+        raise torch.OutOfMemoryError
+    return loss(module, images, labels)
+
+
+def mechanism(module: nn.Module | None = None) -> DpSgd:
     torch.manual_seed(0)
     return DpSgd(
-        module=nn.Linear(9, 2), inputs=inputs, loss=loss, clip_norm=CLIP, noise_multiplier=1.0, views=VIEWS,
+        module=nn.Linear(9, 2) if module is None else module, inputs=inputs, loss=narrow_loss, clip_norm=CLIP,
+        noise_multiplier=1.0, views=VIEWS,
         sampling_probability=0.5, steps=3, nominal_records=COUNT, optimizer=partial(torch.optim.SGD, lr=0.5),
     )  # fmt: skip
 
 
-def train() -> dict[str, torch.Tensor]:
-    noise = SeededNoise(3).under("x")
-    return mechanism()._measure(records(), noise=noise, relation=ADD_OR_REMOVE_ONE, context=RunContext()).weights
+def train(module: nn.Module | None = None, **context) -> dict[str, torch.Tensor]:
+    surroundings = {"noise": SeededNoise(3).under("x"), "context": RunContext(**context)}
+    return mechanism(module)._measure(records(), relation=ADD_OR_REMOVE_ONE, **surroundings).weights
 
 
 def test_rows_for_another_number_of_views_are_refused():
