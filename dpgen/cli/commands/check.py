@@ -14,7 +14,9 @@ def check(
     package: Annotated[str, typer.Argument(help="An installed plugin by its name, or a module to import.")],
     config: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="TOML configuration whose [method] settings are used for the generator that it names."),
+        typer.Option(
+            help="TOML configuration of a run: its table `method` has the settings of the generator that it names."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
