@@ -34,7 +34,10 @@ class Review:
 
 
 REVIEWED: Final[Mapping[str, Review]] = {}
-"""The reviews on record, by `module.Class`: whoever has read a proof note against its source adds a line. A changed module loses its own."""
+"""The reviews on record, by `module.Class`: whoever has read a proof note against its source adds a line.
+
+A changed module loses its review.
+"""
 
 
 def level_of(kind: type, findings: Iterable[Finding], *, reviews: Mapping[str, Review] = REVIEWED) -> Level:
