@@ -54,7 +54,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _refuse_depth(data: Any) -> None:
     level = [data]
-    for _ in range(MOST_LEVELS + 1):
+    for _ in range(MOST_LEVELS):
         level = [item for value in level for item in _inner(value)]
         if not level:
             return

@@ -125,9 +125,7 @@ def test_a_crash_at_any_operation(part: int, live: Path, tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_second_crash_while_resuming(
-    stage: str, live: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_crash_while_resuming(stage: str, live: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run crashes in a stage, and then once more at each operation of the resumed run before the release."""
     images, expected = album(live, tmp_path, monkeypatch)
     first = next(image for image in images if image.name == STAGES[stage])

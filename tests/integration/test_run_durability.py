@@ -1,4 +1,4 @@
-"""A full disk, a disk that cannot be written, too little memory, an old ledger: a typed error, then the same guarantee."""
+"""A full disk, a read-only one, too little memory, an old ledger: a typed error, then the same guarantee."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ from pathlib import Path
 from dpgen.errors import StorageError
 from dpgen.storage import append_durably, write_atomically
 folder = Path(sys.argv[1])
-for use in (lambda: write_atomically(folder / "file", b"x" * 4000), lambda: append_durably(folder / "lines", b"y" * 1500)):
+whole = lambda: write_atomically(folder / "file", b"x" * 4000)
+line = lambda: append_durably(folder / "lines", b"y" * 1500)
+for use in (whole, line):
     try:
         use()
     except StorageError:

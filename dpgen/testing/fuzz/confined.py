@@ -106,7 +106,7 @@ class _Watch:
         if not self._on or self.seen:
             return
         if event in _CODE or event in _WRITES or (event == "open" and arguments[2] & _WRITING):
-            place = arguments[0] if arguments else None
+            place: Any = arguments[0] if arguments else None
             named = isinstance(place, str | bytes | os.PathLike)  # else an open descriptor: its name was seen before
             if event in _CODE or (named and not os.path.abspath(os.fsdecode(place)).startswith(self._box)):
                 self.seen = f"{event} {place!r}"

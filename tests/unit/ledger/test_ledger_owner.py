@@ -194,3 +194,60 @@ def test_four_processes_never_pass_the_cap(tmp_path):
     assert all(child.returncode == 0 for child in children)
     assert (answers.count("reserved"), answers.count("refused")) == (25, 15)
     assert ledger.total() == (2.5, 2.5e-8)
+
+
+MANY = """
+import sys
+from pathlib import Path
+from dpgen.budget import ADD_OR_REMOVE_ONE
+from dpgen.errors import CapExceeded
+from dpgen.ledger import OwnerLedger
+ledger, name, reserved = OwnerLedger(Path(sys.argv[1]), wait=600), sys.argv[2], 0
+for i in range(int(sys.argv[3])):
+    try:
+        ledger.reserve(f"{name} {i}", 0.1, 1e-9, ADD_OR_REMOVE_ONE)
+        reserved += 1
+    except CapExceeded:
+        pass
+print(reserved)
+"""
+
+
+@pytest.mark.parametrize(("processes", "runs"), [(4, 25), pytest.param(16, 1000, marks=pytest.mark.slow)])
+def test_many_processes_lose_nothing_and_never_pass_the_cap(tmp_path, processes, runs):
+    path, allowed = tmp_path / "owner.jsonl", processes * runs - runs // 2
+    ledger = OwnerLedger.create(path, Budget(allowed / 10, 0.5, ADD_OR_REMOVE_ONE))
+    command = [sys.executable, "-c", MANY, str(path)]
+    children = [
+        subprocess.Popen([*command, str(number), str(runs)], stdout=subprocess.PIPE, text=True)
+        for number in range(processes)
+    ]
+    assert sum(int(child.communicate()[0]) for child in children) == allowed
+    lines = path.read_bytes().splitlines()
+    assert len(lines) == allowed + 1
+    assert len({json.loads(line)["run"] for line in lines[1:]}) == allowed
+    assert ledger.total().epsilon == allowed / 10
+
+
+def test_only_new_lines_are_decoded(tmp_path, monkeypatch):
+    """What makes a long ledger quick: each line is decoded once by each object, and compared after that."""
+    from dpgen.ledger import chain
+
+    decoded = []
+    real = chain.parse_json
+    monkeypatch.setattr(chain, "parse_json", lambda line: decoded.append(line) or real(line))
+    first, second = OwnerLedger(tmp_path / "owner.jsonl"), OwnerLedger(tmp_path / "owner.jsonl")
+    for i in range(10):
+        reserve(first, f"first {i}")
+        reserve(second, f"second {i}")
+    assert len(decoded) == 1 + 10 + 9  # the header by the other one, and each other's lines
+
+
+def test_a_known_line_that_was_altered_is_found(tmp_path):
+    path = tmp_path / "owner.jsonl"
+    ledger = OwnerLedger(path)
+    reserve(ledger, "a")
+    reserve(ledger, "b")
+    path.write_bytes(path.read_bytes().replace(b"0.1", b"0.2", 1))
+    with pytest.raises(LedgerError, match="begin with the 3 lines"):
+        reserve(ledger, "c")
