@@ -70,7 +70,7 @@ def test_the_shipped_dp_sgd_between_half_its_claim_and_its_claim(
 
 
 def test_replacing_moves_twice_as_far() -> None:
-    claim = claim_at(8.0, probability=0.5, steps=2, relation=REPLACE_ONE)
+    claim = claim_at(4.0, probability=0.5, steps=4, relation=REPLACE_ONE)
     observed = steps_for(claim)
     found = step_audit(claim, steps=observed, noise=SecureNoise(bytes(range(32))))
     assert claim.epsilon / 2 <= found.lower <= claim.epsilon
