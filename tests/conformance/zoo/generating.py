@@ -168,6 +168,15 @@ class SeedsGlobally(Means):
         super().finish(sums, info)
 
 
+class UnseededWeights(Means):
+    """Starts from weights that no seed repeats. Privacy: right."""
+
+    def finish(self, sums, info):
+        start = torch.Generator()
+        start.seed()
+        super().finish(sums + torch.rand(sums.shape, generator=start), info)
+
+
 class UnseededSample(Means):
     """Draws samples from the global generator. Privacy: right."""
 
@@ -332,6 +341,7 @@ FAULTS = faults(
     (NamesFilesByCount, RELEASE, ()),
     (WritesBeside, FILES, ()),
     (SeedsGlobally, GLOBAL, ()),
+    (UnseededWeights, SEEDS, (RELEASE, RESUMES, "check_compute_settings_change_no_result")),
     (UnseededSample, REPEATS, (GLOBAL, SEEDS, TRIP)),
     (CountsItsSamples, REPEATS, (TRIP,)),
     (SortsLabels, ASKED, ()),
