@@ -15,6 +15,7 @@ from scipy.stats import norm
 from dpgen.accountants import Accountant, Bound, GdpAccountant, PrvAccountant, RdpAccountant
 from dpgen.budget import ADD_OR_REMOVE_ONE, REPLACE_ONE, BoundKind, NeighboringRelation
 from dpgen.events import Composed, DiscreteGaussian, DpEvent, Gaussian, NonPrivate, NoOp, PoissonSampled, SelfComposed
+from dpgen.testing.strategies import event_trees
 
 DELTA = 1e-5
 SLACK = 1e-9  # relative, for the rounding of exact formulas
@@ -29,13 +30,6 @@ all_leaves = st.one_of(
     st.builds(DiscreteGaussian, noises, st.integers(0, 3)),
     st.just(NoOp()),
 )
-
-
-def trees(leaves: st.SearchStrategy[DpEvent]) -> st.SearchStrategy[DpEvent]:
-    grow = lambda inner: (  # noqa: E731
-        st.builds(SelfComposed, inner, st.integers(0, 6)) | st.lists(inner, max_size=3).map(tuple).map(Composed)
-    )
-    return st.recursive(leaves, grow, max_leaves=3)
 
 
 def epsilon(accountant: Accountant, event: DpEvent, delta: float = DELTA) -> Bound:
@@ -159,7 +153,7 @@ def examples(count: int) -> Callable[[Any], Any]:
 
 @with_gaussians
 @examples(10)
-@given(tree=trees(gaussians))
+@given(tree=event_trees(gaussians))
 def test_nothing_and_everything(accountant: Accountant, tree: DpEvent) -> None:
     law_nothing_is_free_and_no_protection_is_infinite(accountant, tree)
 
@@ -180,7 +174,7 @@ def test_one_sampled_step(accountant: Accountant, probability: float, noise: flo
 
 @everything
 @examples(8)
-@given(base=trees(all_leaves), noise=noises, extra=st.floats(0, 10))
+@given(base=event_trees(all_leaves), noise=noises, extra=st.floats(0, 10))
 def test_more_noise(accountant: Accountant, base: DpEvent, noise: float, extra: float) -> None:
     law_more_noise_never_costs_more(accountant, base, noise, extra)
 
@@ -194,14 +188,14 @@ def test_rarer_and_fewer(accountant: Accountant, noise: float, rates: tuple[floa
 
 @everything
 @examples(8)
-@given(event=trees(all_leaves), delta=deltas, factor=st.floats(1, 100))
+@given(event=event_trees(all_leaves), delta=deltas, factor=st.floats(1, 100))
 def test_larger_delta(accountant: Accountant, event: DpEvent, delta: float, factor: float) -> None:
     law_larger_delta_never_costs_more(accountant, event, delta, factor)
 
 
 @everything
 @examples(8)
-@given(parts=st.lists(trees(all_leaves), max_size=3))
+@given(parts=st.lists(event_trees(all_leaves), max_size=3))
 def test_composition(accountant: Accountant, parts: list[DpEvent]) -> None:
     law_a_composition_costs_at_least_each_part(accountant, parts)
     law_order_and_nesting_do_not_matter(accountant, parts)
@@ -209,14 +203,14 @@ def test_composition(accountant: Accountant, parts: list[DpEvent]) -> None:
 
 @everything
 @examples(6)
-@given(event=trees(all_leaves), count=st.integers(0, 5))
+@given(event=event_trees(all_leaves), count=st.integers(0, 5))
 def test_repetition(accountant: Accountant, event: DpEvent, count: int) -> None:
     law_repetition_is_composition(accountant, event, count)
 
 
 @everything
 @examples(8)
-@given(event=trees(all_leaves))
+@given(event=event_trees(all_leaves))
 def test_two_readings(accountant: Accountant, event: DpEvent) -> None:
     law_epsilon_and_delta_are_two_readings_of_one_curve(accountant, event)
 
@@ -229,7 +223,7 @@ def test_replace_one(accountant: Accountant, noise: float) -> None:
 
 
 @examples(8)
-@given(event=trees(all_leaves), delta=deltas)
+@given(event=event_trees(all_leaves), delta=deltas)
 def test_rdp_is_never_below_prv(event: DpEvent, delta: float) -> None:
     not_above(epsilon(PrvAccountant(0.1), event, delta), epsilon(RdpAccountant(), event, delta))
     assert epsilon(PrvAccountant(0.1), event, delta).upper <= epsilon(RdpAccountant(), event, delta).upper
