@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import final
 
 from dpgen.storage import digest
+from dpgen.testing.crash import IMPORTED_ONCE
 from dpgen.testing.fuzz.confined import Outcome, serve
 from dpgen.testing.fuzz.targets import TARGETS, Case
 
@@ -91,7 +92,8 @@ class Campaign:
         self._yard.cleanup()
 
     def _started(self) -> tuple[BaseProcess, Connection]:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")  # a child that died is soon replaced
+        context.set_forkserver_preload([serve.__module__, *IMPORTED_ONCE])
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs, Path(self._yard.name)), daemon=True)
         process.start()
