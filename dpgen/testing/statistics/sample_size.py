@@ -22,7 +22,7 @@ def observations_needed(family: Family, noise: float, *, noise_share: float = 1.
     """The least power of two of observations a side that is enough for both, where rates come out as their laws say:
 
     the audit of a right mechanism rules out `noise_share` times the claimed `noise`; that of a twin with half the
-    noise rules out the claim, and that at the third power of `level`, so that it does so nearly always.
+    noise rules out the claim. Both are asked at the third power of `level`, so that at `level` they do nearly always.
 
     Raises: `InvalidValue` where even `MOST_OBSERVATIONS` do not suffice.
     """
@@ -31,7 +31,7 @@ def observations_needed(family: Family, noise: float, *, noise_share: float = 1.
     observations = 64
     while observations <= MOST_OBSERVATIONS:
         right, twin = (_expected(family, share * noise, observations) for share in (1.0, TWIN_SHARE))
-        tight = any(family.rules_out(noise * noise_share, rates, level=level) for rates in right)
+        tight = any(family.rules_out(noise * noise_share, rates, level=level**3) for rates in right)
         if tight and any(family.rules_out(noise, rates, level=level**3) for rates in twin):
             return observations
         observations *= 2
