@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Final, final
+from collections.abc import Callable
+from typing import Any, Final, final
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ class CompiledLoss:
     Args: `module` as it will be trained; `backend` as in `torch.compile`.
     """
 
-    def __init__(self, loss: RowLoss, module: nn.Module, *, backend: str = "inductor") -> None:
+    def __init__(self, loss: RowLoss, module: nn.Module, *, backend: str | Callable[..., Any] = "inductor") -> None:
         def rows(module: nn.Module, *inputs: Tensor) -> Tensor:
             return loss(module, *inputs)
 
@@ -44,7 +45,9 @@ class CompiledLoss:
         """One loss per row."""
         if self.given_up is None:
             try:
-                losses: Tensor = self._traced(module, *inputs)
+                # The backward pass is compiled here too, not when it is first run: a failure must show in this `try`.
+                with torch._functorch.config.patch(force_non_lazy_backward_lowering=True):
+                    losses: Tensor = self._traced(module, *inputs)
                 return losses
             except torch._dynamo.exc.TorchDynamoException as error:  # its text can quote values, its name cannot
                 self._give_up(f"{type(error).__name__} while compiling; TORCH_LOGS=+dynamo says more")
