@@ -19,13 +19,15 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.dp_sgd import gpu
-from benchmarks.dp_sgd.sections import SECTIONS, Section, chosen
+from benchmarks.dp_sgd.sections import ON_CPU, ON_GPU, Section, chosen
 from benchmarks.dp_sgd.table import tables
 from benchmarks.record import as_json, machine
 
@@ -39,31 +41,33 @@ def main() -> None:
     warnings.simplefilter("ignore")  # Opacus' hooks warn on every step
     torch.set_num_threads(1)
     on_gpu = arguments.device == "cuda"
-    sections = {"gpu": gpu.section} if on_gpu else chosen(arguments.only)
     where = machine(LIBRARIES) | {"threads": "1", "device": gpu.device_name() if on_gpu else "cpu"}
     file = arguments.json if isinstance(arguments.json, Path) else None
     record: Record = json.loads(file.read_text()) if file and file.exists() else {}
-    for name, section in sections.items():
-        record[name] = where_and_when(section, where, quick=arguments.quick, repeats=arguments.repeats)
-        if file:  # after each section: the whole takes long
-            file.write_text(as_json(record))
-    sys.stdout.write(as_json(record) if arguments.json is True else tables(record))
+    for name, section in (ON_GPU if on_gpu else chosen(arguments.only)).items():
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        for part in growing(section, where, quick=arguments.quick, repeats=arguments.repeats):
+            record[name] = part
+            if file:  # after each figure: the whole takes long
+                file.write_text(as_json(record))
+    sys.stdout.write(as_json(record) if arguments.json is True else tables(json.loads(as_json(record))))
 
 
-def where_and_when(section: Section, where: dict[str, str], *, quick: bool, repeats: int) -> dict[str, Any]:
-    """The section's lines and goals, and all that one must know to repeat it."""
-    print(f"{section.__doc__} ...", file=sys.stderr, flush=True)
-    before = os.getloadavg()[0]
-    lines, goals = section(quick, repeats)
-    return {
+def growing(section: Section, where: dict[str, str], *, quick: bool, repeats: int) -> Iterator[dict[str, Any]]:
+    """The section after each figure, with all that one must know to repeat it; judged once it is complete."""
+    load, found = os.getloadavg()[0], list[Any]()
+    result: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": where,
-        "load": [round(before, 1), round(os.getloadavg()[0], 1)],
         "quick": quick,
         "repeats": repeats,
-        "lines": lines,
-        "goals": [goal.to_json() for goal in goals],
+        "goals": [],
     }
+    for one in section.measure(quick, repeats):
+        found.append(one)
+        result |= {"lines": [asdict(one) for one in found], "load": [round(load, 1), round(os.getloadavg()[0], 1)]}
+        yield result | {"complete": False}
+    yield result | {"complete": True, "goals": [goal.to_json() for goal in section.judge(found)]}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a smoke run on a tiny network")
     parser.add_argument("--repeats", type=int, default=5, help="rounds of each timing (default 5)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--only", nargs="*", default=[], choices=tuple(SECTIONS), help="sections on the CPU")
+    parser.add_argument("--only", nargs="*", default=[], choices=tuple(ON_CPU), help="sections on the CPU")
     return parser
 
 

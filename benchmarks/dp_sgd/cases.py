@@ -79,7 +79,8 @@ LARGE = Case(
 )
 """61M parameters, for a GPU."""
 
-CASES = (PAPER, COLOUR, PRESET, DEMO)
+CASES = (DEMO, PRESET, PAPER, COLOUR)
+"""The short ones first: a run that is cut short has them."""
 GPU_CASES = (PAPER, COLOUR, LARGE)
 SMALLEST = Case("tiny: 4 px, base 4", side=4, channels=1, rows=8, settings={"base": 4, "multipliers": (1, 2)})
 """For a smoke run: what it measures means nothing."""

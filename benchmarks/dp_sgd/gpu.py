@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
 
@@ -58,13 +57,14 @@ class OnDevice:
     memory_ratio: float
 
 
-def section(quick: bool, repeats: int) -> tuple[list[dict[str, Any]], list[Goal]]:
-    """On the GPU: wall-clock time, memory, rows per second"""
+def measure(quick: bool, repeats: int) -> Iterator[OnDevice]:
+    """All cases on the CUDA device."""
     device = torch.device("cuda")
     cases, views = ((SMALLEST,), QUICK_VIEWS) if quick else (GPU_CASES, VIEWS)
     torch.set_float32_matmul_precision("high")  # TF32 wherever a peer asks for fp32; our sums refuse it themselves
-    found = [one for case in cases for k in views for one in on_device(case, k, device, repeats)]
-    return [asdict(one) for one in found], list(goals(found))
+    for case in cases:
+        for k in views:
+            yield from on_device(case, k, device, repeats)
 
 
 def on_device(

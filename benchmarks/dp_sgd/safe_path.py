@@ -59,13 +59,10 @@ class SafePath:
     bare: float
     safety: float
     gradients: float
+    share: float
+    """Of safety in the gradients' time."""
     once: float
     """Seconds that a release spends once: from its start to the end of its first step, less a usual step."""
-
-    @property
-    def share(self) -> float:
-        """Of safety in the gradients' time."""
-        return self.safety / self.gradients
 
 
 @dataclass
@@ -110,6 +107,7 @@ def safe_path(case: Case, expected_examples: int, repeats: int, *, records: int 
         bare=min(bares),
         safety=safety,
         gradients=gradients,
+        share=safety / gradients,
         once=min(once),
     )
 

@@ -1,57 +1,60 @@
-"""The parts of the benchmark: each measures, and says which goals it judges; `quick` means a smoke run."""
+"""The parts of the benchmark: what each measures and how its goals are judged. `quick` means a smoke run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.dp_sgd import exactness, memory, safe_path, speed
+from benchmarks.dp_sgd import exactness, gpu, memory, safe_path, speed
 from benchmarks.dp_sgd.cases import CASES, DEMO, PAPER, SMALLEST, VIEWS
 from benchmarks.record import Goal
 
-Line = dict[str, Any]
-Section = Callable[[bool, int], tuple[list[Line], list[Goal]]]
 QUICK_VIEWS = (1, 4)
 
 
-def exact(quick: bool, _: int) -> tuple[list[Line], list[Goal]]:
-    """Exactness against autograd on one example at a time"""
+@dataclass(frozen=True)
+class Section:
+    """`measure(quick, repeats)` yields figures, dataclasses, as they are found; `judge` the goals of all of them."""
+
+    measure: Callable[[bool, int], Iterator[Any]]
+    judge: Callable[[Sequence[Any]], Iterator[Goal]]
+
+
+def _exactness(quick: bool, _: int) -> Iterator[exactness.Exactness]:
     contest = {SMALLEST: QUICK_VIEWS} if quick else {PAPER: (1, 4), DEMO: (1, 3, 4, 32)}
-    found = [one for case, views in contest.items() for one in exactness.exactness(case, views)]
-    return _lines(found), list(exactness.goals(found))
+    for case, views in contest.items():
+        yield from exactness.exactness(case, views)
 
 
-def fast(quick: bool, repeats: int) -> tuple[list[Line], list[Goal]]:
-    """Processor time of a step, one thread, all routes in one process on the same rows"""
+def _speed(quick: bool, repeats: int) -> Iterator[speed.Speed]:
     cases, views = ((SMALLEST,), QUICK_VIEWS) if quick else (CASES, VIEWS)
-    found = [one for case in cases for one in speed.speeds(case, views, repeats)]
-    return _lines(found), list(speed.goals(found))
+    for case in cases:
+        yield from speed.speeds(case, views, repeats)
 
 
-def lean(quick: bool, _: int) -> tuple[list[Line], list[Goal]]:
-    """Peak memory of a step above the level before it, each route in a process of its own"""
+def _memory(quick: bool, _: int) -> Iterator[memory.Memory]:
     cases, views = ((SMALLEST,), QUICK_VIEWS[:1]) if quick else (CASES, VIEWS)
-    found = [one for case in cases for one in memory.memories(case, views)]
-    return _lines(found), list(memory.goals(found))
+    for case in cases:
+        yield from memory.memories(case, views)
 
 
-def safe(quick: bool, repeats: int) -> tuple[list[Line], list[Goal]]:
-    """The safe path against a bare loop of clipped sums"""
+def _safe_path(quick: bool, repeats: int) -> Iterator[safe_path.SafePath]:
     case, sizes, records = (SMALLEST, (1, 2), 100) if quick else (PAPER, safe_path.EXPECTED_EXAMPLES, safe_path.RECORDS)
-    found = [safe_path.safe_path(case, examples, repeats, records=records) for examples in sizes]
-    lines = [line | {"share": one.share} for line, one in zip(_lines(found), found, strict=True)]
-    return lines, list(safe_path.goals(found))
+    for examples in sizes:
+        yield safe_path.safe_path(case, examples, repeats, records=records)
 
 
-def _lines(found: Sequence[Any]) -> list[Line]:
-    return [asdict(one) for one in found]
-
-
-SECTIONS: dict[str, Section] = {"exactness": exact, "speed": fast, "memory": lean, "safe_path": safe}
+ON_CPU = {
+    "speed": Section(_speed, speed.goals),
+    "memory": Section(_memory, memory.goals),
+    "exactness": Section(_exactness, exactness.goals),
+    "safe_path": Section(_safe_path, safe_path.goals),
+}
+ON_GPU = {"gpu": Section(gpu.measure, gpu.goals)}
 
 
 def chosen(names: Iterable[str]) -> dict[str, Section]:
-    """Those sections, in the order they run; all for no names."""
-    wanted = set(names) or set(SECTIONS)
-    return {name: section for name, section in SECTIONS.items() if name in wanted}
+    """Those sections on the CPU, in the order they run; all for no names."""
+    wanted = set(names) or set(ON_CPU)
+    return {name: section for name, section in ON_CPU.items() if name in wanted}

@@ -1,10 +1,10 @@
-"""A record as Markdown, each goal marked where it is judged: `python -m benchmarks.dp_sgd.table FILE`."""
+"""A record as Markdown, each goal marked where it is judged: `python -m benchmarks.dp_sgd.table FILE [--into PAGE]`."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +16,7 @@ from benchmarks.dp_sgd.routes import Mapped, NonPrivate, Ours
 from benchmarks.dp_sgd.speed import LEAST_OVER_GHOST, LEAST_OVER_HOOKS, highest_ratio
 
 Line = dict[str, Any]
+BEGIN, END = "<!-- tables of python -m benchmarks.dp_sgd -->", "<!-- end of the tables -->"
 BUSY = 1.5
 """Load average, our own process included, above which others were at work too."""
 
@@ -35,7 +36,8 @@ def _where(found: dict[str, Any]) -> str:
     machine, load = found["machine"], found["load"]
     busy = f"load average {load[0]} before and {load[1]} after, on {machine['cores']} cores"
     busy += " (a loaded machine)." if max(load) > BUSY else "."
-    quick = " Smoke run: the figures mean nothing." if found["quick"] else ""
+    quick = "" if found["complete"] else " Cut short: not all cases."
+    quick += " Smoke run: the figures mean nothing." if found["quick"] else ""
     return (
         f"{found['date']}, {machine['device']} ({machine['processor']}), torch {machine['torch']}, Opacus "
         f"{machine['opacus']}, {found['repeats']} rounds, {busy}{quick}"
@@ -155,8 +157,8 @@ def _gpu(lines: Sequence[Line]) -> str:
     body = [
         [
             one["case"], str(one["views"]), one["route"], one["setting"], str(one["rows"]),
-            f"{one['rows_per_second']:.0f}", f"{one['ratio']:.2f}", f"{one['mebibytes']:.0f} MiB",
-            f"{one['memory_ratio']:.2f}",
+            f"{one['rows_per_second']:.0f}", _or_dash(one["ratio"], "{:.2f}"), _or_dash(one["mebibytes"], "{:.0f} MiB"),
+            _or_dash(one["memory_ratio"], "{:.2f}"),
         ]
         for one in lines
     ]  # fmt: skip
@@ -170,6 +172,10 @@ RENDERERS: dict[str, Callable[[Sequence[Line]], str]] = {
     "safe_path": _safe_path,
     "gpu": _gpu,
 }
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
 
 
 def _by_views(lines: Sequence[Line]) -> list[tuple[int, list[Line]]]:
@@ -187,5 +193,26 @@ def _table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def put_into(page: str, text: str) -> str:
+    """`page` with `text` between the marks that say where the tables belong."""
+    head, begin, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"the page must have the lines {BEGIN} and {END}; found none. Put them where the tables go.")
+    return f"{head}{begin}\n\n{text}\n{end}{tail}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("record", type=Path, metavar="FILE", help="what --json wrote")
+    parser.add_argument("--into", type=Path, metavar="PAGE", help="replace the tables in this Markdown page instead")
+    arguments = parser.parse_args()
+    text = tables(json.loads(arguments.record.read_text()))
+    if arguments.into:
+        arguments.into.write_text(put_into(arguments.into.read_text(), text))
+    else:
+        print(text, end="")
+
+
 if __name__ == "__main__":
-    print(tables(json.loads(Path(sys.argv[1]).read_text())), end="")
+    main()

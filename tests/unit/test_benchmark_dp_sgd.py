@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,15 +17,23 @@ from benchmarks.dp_sgd.cases import SMALLEST
 from benchmarks.dp_sgd.measuring import Rounds, take_turns
 from benchmarks.dp_sgd.opacus_routes import ABSENT
 from benchmarks.dp_sgd.routes import Mapped, NonPrivate, Ours
-from benchmarks.dp_sgd.table import tables
+from benchmarks.dp_sgd.table import put_into, tables
 from benchmarks.record import Goal, as_json
 
+ROOT = Path(__file__).parents[2]
 EVERYBODY = {"non-private", "dpgen", "torch.func", *(() if ABSENT else ("Opacus hooks", "Opacus ghost"))}
 
 
 def section(lines, goals, **changes):
     machine = {"device": "cpu", "processor": "any", "cores": "2", "torch": "2", "opacus": "1"}
-    found = {"date": "2000-01-01", "machine": machine, "load": [0.1, 0.2], "quick": True, "repeats": 1}
+    found = {
+        "date": "2000-01-01",
+        "machine": machine,
+        "load": [0.1, 0.2],
+        "quick": True,
+        "repeats": 1,
+        "complete": True,
+    }
     return found | {"lines": lines, "goals": [goal.to_json() for goal in goals]} | changes
 
 
@@ -104,3 +113,11 @@ def test_a_missed_goal_is_said_in_the_tables():
     text = tables({"speed": section([line], [Goal("time over non-private: x", 1.31, 1.30, at_least=False)])})
     assert "**1.31 MISSED** (<= 1.3) (1.40)" in text
     assert "- time over non-private: x: 1.31 (goal <= 1.3)" in text
+
+
+def test_the_page_shows_the_tables_of_the_record_that_is_kept():
+    page, record = ROOT / "docs/explanation/results.md", ROOT / "benchmarks/results/dp_sgd.json"
+    shown = page.read_text()
+    assert put_into(shown, tables(json.loads(record.read_text()))) == shown, "run benchmarks.dp_sgd.table --into"
+    with pytest.raises(ValueError, match="must have the lines"):
+        put_into("no marks", "tables")
