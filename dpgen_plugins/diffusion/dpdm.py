@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import ClassVar, final
 
 from pydantic import Field
 from torch import Tensor
 
 from dpgen.accountants.base import Accountant
-from dpgen.accountants.calibration.search import calibrate
-from dpgen.budget import Budget, Charge, Plan
+from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
 from dpgen.mechanisms.context import Progress, RunContext
-from dpgen_plugins.diffusion.finetune import LABEL, finetune, finetune_event
+from dpgen_plugins.diffusion.finetune import finetune, finetune_charge
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.settings import FinetuneSettings, NetworkSettings, NoiseLevelSettings, SamplerSettings
 
@@ -54,8 +52,7 @@ class Dpdm(Generator):
     def plan(self, task: Task, budget: Budget, accountant: Accountant) -> Plan:
         """The noise of DP-SGD from the whole budget."""
         fresh_network(self.config.network, task.info, seed=0)
-        training = partial(finetune_event, self.config.finetune, task.info)
-        return Plan((Charge(LABEL, training(calibrate(accountant, budget, training))),))
+        return Plan((finetune_charge(self.config.finetune, task.info, budget, accountant),))
 
     def fit(self, private: PrivateDataset, public: PublicDataset | None, plan: Plan, context: RunContext) -> None:
         """Fine-tune from public random weights; a public data set is not used."""
@@ -65,8 +62,7 @@ class Dpdm(Generator):
             "finetune",
             lambda: finetune(network, private, plan, settings=config.finetune, noise_levels=config.noise_levels),
         )
-        self._model = load_model(weights, private.info, config.network, config.sampler)
-        self._model.network.to(context.device)
+        self._model = load_model(weights, private.info, config.network, config.sampler).to(context.device)
 
     def sample(
         self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None
@@ -76,7 +72,7 @@ class Dpdm(Generator):
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights of the U-Net."""
-        return dict(require_fitted(self._model).network.state_dict())
+        return require_fitted(self._model).state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor], task: Task) -> None:
         """See `Generator.load_state_dict`."""

@@ -1,6 +1,6 @@
 """The diffusion model of Karras et al. 2022 (EDM, arXiv 2206.00364): preconditioning, training inputs, row losses.
 
-Images are in [-1, 1] inside the model; the rest of dpgen speaks [0, 1].
+Inside the model values are in [-1, 1], as `Space` has them; the rest of dpgen speaks [0, 1].
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from dpgen.noise import RowRandom
 from dpgen_plugins.diffusion.settings import NoiseLevelSettings
+from dpgen_plugins.diffusion.space import PIXELS, Space
 
 DATA_DEVIATION = 0.5  # sigma_data, EDM table 1
 
 TrainingRows = tuple[Tensor, Tensor, Tensor, Tensor]
-"""Clean images, noisy images, noise levels, labels: one row per view of an example."""
+"""Clean codes, noisy codes, noise levels, labels: one row per view of an example."""
 
 
 class TrainingInputs(Protocol):
@@ -46,7 +47,7 @@ def row_losses(network: nn.Module, clean: Tensor, noisy: Tensor, level: Tensor, 
     return (weight * (denoise(network, noisy, level, labels) - clean) ** 2).flatten(1).mean(1)
 
 
-def training_inputs(settings: NoiseLevelSettings) -> TrainingInputs:
+def training_inputs(settings: NoiseLevelSettings, space: Space = PIXELS) -> TrainingInputs:
     """How a batch becomes rows: each view of an image gets its own noise level and its own noise.
 
     The levels of one image's views are stratified: view v of K draws its quantile from [v/K, (v+1)/K). That lowers
@@ -54,7 +55,7 @@ def training_inputs(settings: NoiseLevelSettings) -> TrainingInputs:
     """
 
     def inputs(images: Tensor, labels: Tensor, *, views: int, random: RowRandom) -> TrainingRows:
-        clean = (images * 2 - 1).repeat_interleave(views, dim=0)
+        clean = space.encode(images).repeat_interleave(views, dim=0)
         view = torch.arange(len(clean), device=clean.device) % views
         level = log_normal_level((view + random.uniform()) / views, settings)
         noisy = clean + level[:, None, None, None] * random.normal(*clean.shape[1:])

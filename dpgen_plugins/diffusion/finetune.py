@@ -7,7 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from dpgen.budget import Plan
+from dpgen.accountants.base import Accountant
+from dpgen.accountants.calibration.search import calibrate
+from dpgen.budget import Budget, Charge, Plan
 from dpgen.data.datasets import PrivateDataset
 from dpgen.data.info import DatasetInfo
 from dpgen.errors import PlanMismatch
@@ -17,6 +19,7 @@ from dpgen.networks.unet import UNet
 from dpgen_plugins.diffusion.edm import row_losses, training_inputs
 from dpgen_plugins.diffusion.pretrain import linear_decay
 from dpgen_plugins.diffusion.settings import FinetuneSettings, NoiseLevelSettings
+from dpgen_plugins.diffusion.space import PIXELS, Space
 
 LABEL = "finetune"
 
@@ -35,6 +38,15 @@ def finetune_event(settings: FinetuneSettings, info: DatasetInfo, noise_multipli
     )
 
 
+def finetune_charge(settings: FinetuneSettings, info: DatasetInfo, budget: Budget, accountant: Accountant) -> Charge:
+    """The charge of a training that may spend the whole budget.
+
+    Raises: `CalibrationError` when no amount of noise meets it.
+    """
+    training = partial(finetune_event, settings, info)
+    return Charge(LABEL, training(calibrate(accountant, budget, training)))
+
+
 def finetune(
     network: UNet,
     private: PrivateDataset,
@@ -42,14 +54,17 @@ def finetune(
     *,
     settings: FinetuneSettings,
     noise_levels: NoiseLevelSettings,
+    space: Space = PIXELS,
 ) -> dict[str, Tensor]:
     """Train from the weights of `network` by DP-SGD and return the moving average of the weights.
+
+    What requires no gradient stays as it is, and is returned with the rest. Each image is encoded by `space`, alone.
 
     Privacy: the charge that `plan` holds under "finetune"; add-or-remove-one L2 sensitivity `clip_norm` per step.
     """
     mechanism = DpSgd(
         module=network,
-        inputs=training_inputs(noise_levels),
+        inputs=training_inputs(noise_levels, space),
         loss=row_losses,
         clip_norm=settings.clip_norm,
         noise_multiplier=_planned_noise(plan),

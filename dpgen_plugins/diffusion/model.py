@@ -16,20 +16,27 @@ from dpgen.mechanisms.context import Progress, SilentProgress, public_generator
 from dpgen.networks.unet import UNet
 from dpgen_plugins.diffusion.edm import clamped_denoiser
 from dpgen_plugins.diffusion.settings import NetworkSettings, SamplerSettings
+from dpgen_plugins.diffusion.space import PIXELS, Space
+
+_SPACE = "space."
+"""Prefix of the space's weights among those of a model."""
 
 
-def fresh_network(settings: NetworkSettings, info: DatasetInfo, *, seed: int) -> UNet:
-    """A U-Net with public initial weights drawn from `seed`.
+def fresh_network(
+    settings: NetworkSettings, info: DatasetInfo, *, seed: int, classes: int | None = None, space: Space = PIXELS
+) -> UNet:
+    """A U-Net with public initial weights drawn from `seed`, for the private classes or another number of them.
 
-    Raises: `InvalidValue` when the image side does not divide as often as the network halves it.
+    Raises: `InvalidValue` when the side of a code does not divide as often as the network halves it.
     """
+    channels, height, width = space.code_shape(info.shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = UNet(channels=info.shape.channels, classes=info.classes, **settings.model_dump())
-    if info.shape.height % network.multiple or info.shape.width % network.multiple:
+        network = UNet(channels=channels, classes=classes or info.classes, **settings.model_dump())
+    if height % network.multiple or width % network.multiple:
         raise InvalidValue(
-            f"this network needs sides that divide by {network.multiple}; found {info.shape.height} x "
-            f"{info.shape.width}. Change `data.size`, or use fewer `network.multipliers` or a smaller `network.patch`."
+            f"this network needs sides that divide by {network.multiple}; found {height} x "
+            f"{width}. Change `data.size`, or use fewer `network.multipliers` or a smaller `network.patch`."
         )
     return network
 
@@ -41,6 +48,17 @@ class DiffusionModel:
     network: nn.Module
     info: DatasetInfo
     sampler: SamplerSettings
+    space: Space = PIXELS
+
+    def to(self, device: torch.device) -> DiffusionModel:
+        """The same model, moved to `device`."""
+        self.network.to(device)
+        self.space.to(device)
+        return self
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The weights of the network, and those of its space under `space.`."""
+        return self.network.state_dict() | {_SPACE + name: t for name, t in self.space.state_dict().items()}
 
     def sample(
         self, count: int, *, labels: Tensor | None, seed: int, progress: Progress | None = None
@@ -60,14 +78,15 @@ class DiffusionModel:
     def _draw(self, labels: Tensor, seed: int, start: int) -> Tensor:
         settings, generator = self.sampler, public_generator(seed, f"sample {start}")
         levels = noise_levels(settings.steps, lowest=settings.lowest, highest=settings.highest, rho=settings.rho)
-        noise = torch.randn((len(labels), *self.info.shape), generator=generator).to(labels.device)
+        shape = (len(labels), *self.space.code_shape(self.info.shape))
+        noise = torch.randn(shape, generator=generator).to(labels.device)
         denoiser = clamped_denoiser(self.network)
         if settings.method == "ddim":
-            images = sample_ddim(denoiser, noise, labels, levels=levels)
+            codes = sample_ddim(denoiser, noise, labels, levels=levels)
         else:
             churn = Churn(amount=settings.churn)
-            images = sample_heun(denoiser, noise, labels, levels=levels, churn=churn, generator=generator)
-        return ((images + 1) / 2).clamp(0, 1)
+            codes = sample_heun(denoiser, noise, labels, levels=levels, churn=churn, generator=generator)
+        return self.space.decode(codes)
 
 
 def _labels(count: int, labels: Tensor | None, info: DatasetInfo) -> Tensor:
@@ -93,9 +112,16 @@ def require_fitted(model: DiffusionModel | None) -> DiffusionModel:
 
 
 def load_model(
-    state: Mapping[str, Tensor], info: DatasetInfo, network: NetworkSettings, sampler: SamplerSettings
+    state: Mapping[str, Tensor],
+    info: DatasetInfo,
+    network: NetworkSettings,
+    sampler: SamplerSettings,
+    space: Space = PIXELS,
 ) -> DiffusionModel:
-    """The model whose weights are `state`."""
-    unet = fresh_network(network, info, seed=0)
-    unet.load_state_dict(dict(state))
-    return DiffusionModel(unet, info, sampler)
+    """The model whose weights are `state`; those of `space` are taken over where `state` has them."""
+    own = {name.removeprefix(_SPACE): t for name, t in state.items() if name.startswith(_SPACE)}
+    if own:
+        space.load_state_dict(own)
+    unet = fresh_network(network, info, seed=0, space=space)
+    unet.load_state_dict({name: t for name, t in state.items() if not name.startswith(_SPACE)})
+    return DiffusionModel(unet, info, sampler, space)

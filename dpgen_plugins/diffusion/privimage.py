@@ -113,8 +113,7 @@ class PrivImage(Generator):
             "finetune",
             lambda: finetune(network, private, plan, settings=config.finetune, noise_levels=config.noise_levels),
         )
-        self._model = load_model(weights, info, config.network, config.sampler)
-        self._model.network.to(context.device)
+        self._model = load_model(weights, info, config.network, config.sampler).to(context.device)
 
     def _query(
         self, private: PrivateDataset, public: PublicDataset, plan: Plan, context: RunContext
@@ -155,7 +154,7 @@ class PrivImage(Generator):
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights of the U-Net."""
-        return dict(require_fitted(self._model).network.state_dict())
+        return require_fitted(self._model).state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor], task: Task) -> None:
         """See `Generator.load_state_dict`."""

@@ -59,7 +59,7 @@ def test_resumed_equals_uninterrupted(stop: int) -> None:
     whole, checkpoints = train(Checkpoints(), SilentProgress()), Checkpoints()
     with pytest.raises(Stopped):
         train(checkpoints, StopsAt(stop))
-    saved = checkpoints.load(module.UNFINISHED)
+    saved = checkpoints.load(f"{module.PHASE}.unfinished")
     assert (saved.facts["step"] if saved else 0) == (stop - 1) // 2 * 2
     resumed = train(checkpoints, SilentProgress())
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
