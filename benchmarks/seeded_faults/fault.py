@@ -14,6 +14,7 @@ class Fault:
     """Put `after` in the place of `before`, which stands exactly once in `file`.
 
     `tests` are tried first. A `benign` change alters no behaviour that anyone is promised: all tests must stay green.
+    `escapes` says why a fault that no test catches stays in the list.
     """
 
     name: str
@@ -23,17 +24,31 @@ class Fault:
     after: str
     tests: tuple[str, ...]
     benign: bool = False
+    escapes: str = ""
 
-    def apply(self, root: Path) -> None:
-        """Change the file under `root`. Raises: `ValueError` where `before` does not stand there exactly once."""
-        path = root / self.file
-        text = path.read_text(encoding="utf-8")
+    def applied_to(self, text: str) -> str:
+        """The text of the file with the fault in it. Raises: `ValueError` where `before` does not stand there once."""
         if text.count(self.before) != 1:
             raise ValueError(
                 f"{self.name}: expected its text once in {self.file}; found it {text.count(self.before)} times. "
                 "Write the fault anew for the code as it is now."
             )
-        path.write_text(text.replace(self.before, self.after), encoding="utf-8")
+        return text.replace(self.before, self.after)
+
+    def apply(self, root: Path) -> None:
+        """Change the file under `root`. Raises: as `applied_to`."""
+        path = root / self.file
+        path.write_text(self.applied_to(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+    def complaint(self, root: Path) -> str | None:
+        """Why this is no fault of the tree at `root`: another text, no valid Python, no such test; None where it is."""
+        try:
+            changed = self.applied_to((root / self.file).read_text(encoding="utf-8"))
+            compile(changed, self.file, "exec")
+        except (OSError, ValueError, SyntaxError) as error:
+            return f"{self.name}: {error}" if self.name not in str(error) else str(error)
+        missing = [test for test in self.tests if not (root / test.partition("::")[0]).exists()]
+        return f"{self.name}: expected tests that exist; found none at {', '.join(missing)}." if missing else None
 
 
 def all_faults(folder: Path = FOLDER) -> list[Fault]:

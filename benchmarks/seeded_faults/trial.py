@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from benchmarks.seeded_faults.fault import Fault
+from benchmarks.seeded_faults.tree import another_copy
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+Stage: TypeAlias = Literal["targeted", "quick", "all", "escaped"]
 
 QUICK: Final = ("tests/unit", "tests/replay")
 """The tests that run in under two minutes on two cores."""
 
-Stage = Literal["targeted", "quick", "all", "escaped"]
+STAGES: Final = ("targeted", "quick", "all")
+_TESTS_OF: Final = {"quick": QUICK, "all": ("tests",)}
 
-_PARTS = ("dpgen", "dpgen_plugins", "benchmarks", "tests", "docs", "requirements")
-_FILES = ("pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "mkdocs.yml")
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+_OWN_TEST: Final = "tests/unit/test_benchmark_seeded_faults.py"
+"""It says that every fault applies, so it fails wherever one was applied."""
+
+_PATIENCE: Final = 3600.0
+"""Seconds after which tests that do not end count as failed."""
+_FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -42,40 +47,53 @@ class Outcome:
         return (self.stage == "escaped") == self.fault.benign
 
 
-def copy_of_the_tree(target: Path) -> None:
-    """All that the tests need, without caches."""
-    for part in _PARTS:
-        shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in _FILES:
-        shutil.copy(ROOT / name, target / name)
-    shared = ROOT.parent / "shared"
-    if shared.exists():  # real data, for the tests that skip without it
-        (target.parent / "shared").symlink_to(shared)
+def first_failure(tree: Path, tests: Sequence[str]) -> str | None:
+    """The name of the first test of `tree` that fails; None where all pass."""
+    surroundings = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "--tb=no", "-rfE", f"--ignore={_OWN_TEST}", *tests]
+    try:
+        done = subprocess.run(
+            command, cwd=tree, env=surroundings, capture_output=True, text=True, check=False, timeout=_PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        return "no end"
+    if done.returncode == 0:
+        return None
+    found = _FAILED.search(done.stdout)
+    if found is None:  # neither a failed test nor a fault that breaks an import
+        raise RuntimeError(f"pytest could not run {tests}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return found.group(1)
 
 
-def try_fault(fault: Fault, *, everything: bool) -> Outcome:
-    """Targeted tests first, then the quick ones, then (with `everything`) all; stop at the first failure."""
+def try_fault(fault: Fault, sound: Path, *, until: str) -> Outcome:
+    """Targeted tests first, then the quick ones, then all, as far as `until`; the first failure ends the trial.
+
+    `sound` is the unfaulted tree, whose targeted tests are known to pass. A later test counts only where it passes
+    there.
+    """
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="seeded-fault-") as folder:
-        tree = Path(folder) / "tree"
-        tree.mkdir()
-        copy_of_the_tree(tree)
+        tree = another_copy(sound, Path(folder) / "tree")
         fault.apply(tree)
-        stages: list[tuple[Stage, tuple[str, ...]]] = [("targeted", fault.tests), ("quick", QUICK)]
-        for stage, tests in [*stages, ("all", ("tests",))] if everything else stages:
-            failed = _first_failure(tree, tests)
-            if failed is not None:
-                return Outcome(fault, stage, failed, round(time.monotonic() - begin, 1))
+        for stage in STAGES[: STAGES.index(until) + 1]:
+            failed = first_failure(tree, _TESTS_OF.get(stage, fault.tests))
+            if failed is None:
+                continue
+            if stage != "targeted" and failed != "no end" and first_failure(sound, [failed]) is not None:
+                raise RuntimeError(f"{failed} fails without any fault too. Mend it first.")
+            return Outcome(fault, stage, failed, round(time.monotonic() - begin, 1))  # type: ignore[arg-type]
     return Outcome(fault, "escaped", None, round(time.monotonic() - begin, 1))
 
 
-def _first_failure(tree: Path, tests: tuple[str, ...]) -> str | None:
-    surroundings = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "--tb=no", "-rfE", *tests]
-    done = subprocess.run(command, cwd=tree, env=surroundings, capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return None
-    if done.returncode not in (1, 2):  # 1: tests failed; 2: a fault that breaks the import of a test
-        raise RuntimeError(f"pytest could not run {tests}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    found = _FAILED.search(done.stdout)
-    return found.group(1) if found else "collection"
+def try_together(changes: Sequence[Fault], sound: Path, *, until: str) -> list[Outcome]:
+    """Benign `changes` all at once: where no test fails, none of them fails one. Else each by itself."""
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="seeded-fault-") as folder:
+        tree = another_copy(sound, Path(folder) / "tree")
+        for change in changes:
+            change.apply(tree)
+        tests = _TESTS_OF.get(until, sorted({test for change in changes for test in change.tests}))
+        if first_failure(tree, tests) is None:
+            seconds = round(time.monotonic() - begin, 1)
+            return [Outcome(change, "escaped", None, seconds) for change in changes]
+    return [try_fault(change, sound, until=until) for change in changes]
