@@ -32,8 +32,9 @@ def dpgen_register_mechanisms() -> list[type[Mechanism[Any]]]:
     from dpgen.mechanisms.dp_sgd import DpSgd
     from dpgen.mechanisms.gaussian_sum import GaussianSum
     from dpgen.mechanisms.histogram import NoisyHistogram
+    from dpgen.mechanisms.repeated_gaussian_sum import RepeatedGaussianSum
 
-    return [GaussianSum, NoisyHistogram, DpSgd]
+    return [GaussianSum, RepeatedGaussianSum, NoisyHistogram, DpSgd]
 
 
 @hookimpl
@@ -58,6 +59,6 @@ def dpgen_register_datasets() -> list[type[ImageSource]]:
 @hookimpl
 def dpgen_conformance_examples(info: DatasetInfo) -> list[object]:
     """Mechanisms for the conformance kit; accountants and metrics need no settings."""
-    from dpgen.plugins.examples import dp_sgd, gaussian_sum, noisy_histogram
+    from dpgen.plugins.examples import dp_sgd, gaussian_sum, noisy_histogram, repeated_gaussian_sum
 
-    return [gaussian_sum(info), noisy_histogram(info), dp_sgd(info)]
+    return [gaussian_sum(info), repeated_gaussian_sum(info), noisy_histogram(info), dp_sgd(info)]

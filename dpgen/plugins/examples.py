@@ -13,6 +13,7 @@ from dpgen.data.info import DatasetInfo
 from dpgen.mechanisms.dp_sgd import DpSgd
 from dpgen.mechanisms.gaussian_sum import GaussianSum
 from dpgen.mechanisms.histogram import NO_VOTE, NoisyHistogram
+from dpgen.mechanisms.repeated_gaussian_sum import RepeatedGaussianSum
 from dpgen.noise import RowRandom
 
 
@@ -24,6 +25,20 @@ def gaussian_sum(info: DatasetInfo) -> GaussianSum:
         dimension=info.classes * pixels,
         clip_norm=math.sqrt(pixels) / 2,
         noise_multiplier=2.0,
+    )
+
+
+def repeated_gaussian_sum(info: DatasetInfo) -> RepeatedGaussianSum:
+    """Three samples of half the records: the sums of each class's pixels and, in a last coordinate, its count."""
+    pixels = math.prod(info.shape)
+    return RepeatedGaussianSum(
+        vectors=_pixels_and_one,
+        dimension=pixels + 1,
+        clip_norm=math.sqrt(pixels) / 2,
+        noise_multiplier=2.0,
+        rounds=3,
+        sampling_probability=0.5,
+        classes=info.classes,
     )
 
 
@@ -53,6 +68,10 @@ def dp_sgd(info: DatasetInfo) -> DpSgd:
 
 def _class_pixels(images: Tensor, labels: Tensor, *, classes: int) -> Tensor:
     return (F.one_hot(labels, classes)[:, :, None] * images.flatten(1)[:, None]).flatten(1)
+
+
+def _pixels_and_one(images: Tensor, labels: Tensor) -> Tensor:
+    return F.pad(images.flatten(1), (0, 1), value=1.0)
 
 
 def _votes(images: Tensor, labels: Tensor, *, classes: int) -> Tensor:

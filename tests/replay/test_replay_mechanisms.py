@@ -8,6 +8,7 @@ import torch
 from dpgen.budget import ADD_OR_REMOVE_ONE, REPLACE_ONE
 from dpgen.data.datasets import ArrayRecords
 from dpgen.mechanisms import histogram
+from dpgen.mechanisms.bounded_sum import BoundedSum
 from dpgen.mechanisms.gaussian_sum import GaussianSum
 from dpgen.mechanisms.histogram import NoisyHistogram
 from dpgen.testing.replay import ReplayMismatch, measuring, record, replay
@@ -77,7 +78,7 @@ def test_sensitivity_of_one_vote_declared_for_two():
 
 
 def test_the_clip_of_a_sum_removed(monkeypatch):
-    monkeypatch.setattr(GaussianSum, "_clipped", lambda self, images, labels: self.vectors(images, labels).double())
+    monkeypatch.setattr(BoundedSum, "clipped", lambda self, images, labels: self.vectors(images, labels).double())
     with pytest.raises(ReplayMismatch, match=r"input moved 200, declared sensitivity 2.24, release 'semantic-query'"):
         check(SUM, data(), data().without(4))
 

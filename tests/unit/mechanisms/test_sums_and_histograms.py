@@ -11,10 +11,11 @@ import torch
 from dpgen.budget import ADD_OR_REMOVE_ONE, REPLACE_ONE
 from dpgen.data.datasets import ArrayRecords
 from dpgen.errors import DataError, InvalidValue
-from dpgen.events import DiscreteGaussian, Gaussian
+from dpgen.events import DiscreteGaussian, Gaussian, PoissonSampled, SelfComposed
 from dpgen.mechanisms import RunContext
 from dpgen.mechanisms.gaussian_sum import GaussianSum
 from dpgen.mechanisms.histogram import NoisyHistogram
+from dpgen.mechanisms.repeated_gaussian_sum import RepeatedGaussianSum
 from dpgen.noise import SeededNoise
 
 NO_NOISE = 2.0**-20  # the smallest scale of the discrete sampler: a non-zero draw has probability exp(-2^39)
@@ -101,6 +102,75 @@ def test_the_sum_refuses_another_dimension_than_declared():
         measure(sums, records([0]))
     with pytest.raises(InvalidValue, match="dimension"):
         GaussianSum(vectors=lambda i, la: i, dimension=0, clip_norm=3.0, noise_multiplier=0.5)
+
+
+def test_a_sum_for_each_class_costs_as_much_as_one():
+    sums = GaussianSum(
+        vectors=lambda i, la: torch.stack([la + 1.0, 2.0 * la + 2.0], 1),
+        dimension=2,
+        clip_norm=100.0,
+        noise_multiplier=0.0,
+        classes=3,
+        batch=2,
+    )
+    assert measure(sums, records([0, 2, 2])).tolist() == [[1, 2], [0, 0], [6, 12]]
+    assert sums.event(ADD_OR_REMOVE_ONE) == Gaussian(0.0)
+    assert sums.sensitivity(ADD_OR_REMOVE_ONE) == 100.0
+    assert measure(sums, records([])).shape == (3, 2)
+
+
+@pytest.mark.parametrize("label", [3, 97, -1])
+def test_a_label_outside_the_classes_of_a_sum_is_refused_and_not_quoted(label):
+    sums = GaussianSum(vectors=lambda i, la: i.flatten(1), dimension=4, clip_norm=1.0, noise_multiplier=1.0, classes=3)
+    with pytest.raises(DataError, match="declared classes") as caught:
+        measure(sums, records([0, label]))
+    assert str(label) not in str(caught.value)
+    with pytest.raises(InvalidValue, match="classes"):
+        GaussianSum(vectors=lambda i, la: i, dimension=4, clip_norm=1.0, noise_multiplier=1.0, classes=0)
+
+
+def repeated(**changed):
+    settings = dict(
+        vectors=lambda i, la: torch.ones(len(i), 1),
+        dimension=1,
+        clip_norm=1.0,
+        noise_multiplier=0.0,
+        rounds=4,
+        sampling_probability=0.5,
+    )
+    return RepeatedGaussianSum(**(settings | changed))
+
+
+def test_each_round_sums_a_sample_of_its_own():
+    counts = measure(repeated(), records([0] * 200))
+    assert counts.shape == (4, 1)
+    assert len(set(counts.flatten().tolist())) > 1
+    assert all(70 < count < 130 for count in counts)  # 100 expected, deviation 7
+    assert measure(repeated(sampling_probability=1.0), records([0] * 20)).tolist() == [[20]] * 4
+    assert measure(repeated(classes=3), records([2] * 20)).shape == (4, 3, 1)
+
+
+def test_each_round_has_noise_of_its_own_and_a_repetition_has_the_same():
+    noisy = repeated(noise_multiplier=2.0, vectors=lambda i, la: torch.ones(len(i), 2000), dimension=2000)
+    first, again = (measure(noisy, records([])) for _ in range(2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first[0], first[1])
+    assert float(first.std()) == pytest.approx(2.0, rel=0.05)
+
+
+def test_repeated_sums_are_charged_whole():
+    price = SelfComposed(PoissonSampled(0.5, Gaussian(3.0)), 4)
+    mechanism = repeated(noise_multiplier=3.0, clip_norm=2.0)
+    assert mechanism.event(ADD_OR_REMOVE_ONE) == mechanism.event(REPLACE_ONE) == price
+    assert (mechanism.sensitivity(ADD_OR_REMOVE_ONE), mechanism.sensitivity(REPLACE_ONE)) == (2.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"rounds": 0}, {"sampling_probability": 0.0}, {"sampling_probability": 1.5}, {"clip_norm": 0.0}], ids=str
+)
+def test_repeated_sums_refuse_settings_out_of_range(wrong):
+    with pytest.raises(InvalidValue, match=next(iter(wrong))):
+        repeated(**wrong)
 
 
 def test_ids_are_read_in_any_numbering():
