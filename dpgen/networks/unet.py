@@ -179,5 +179,5 @@ class UNet(nn.Module):
         # Sinusoids of geometrically spaced frequencies, Vaswani et al. 2017, section 3.5.
         frequencies = torch.exp(-math.log(1e4) * torch.arange(half, device=noise_condition.device) / half)
         angles = noise_condition[:, None] * frequencies
-        sinusoids = torch.cat([angles.cos(), angles.sin()], dim=1).to(self.embed1.weight.dtype)
+        sinusoids = torch.cat([angles.cos(), angles.sin()], dim=1).to(self.class_table.weight.dtype)
         return F.silu(self.embed2(F.silu(self.embed1(sinusoids))) + self.class_table(labels))

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from dpgen.generators.base import Generator
-from dpgen_plugins.diffusion.dpdm import Dpdm, DpdmConfig
-from dpgen_plugins.diffusion.privimage import PrivImage, PrivImageConfig
+from typing import Final
 
-_NETWORK = {"base": 4, "multipliers": [1]}
-_FINETUNE = {"expected_batch": 8, "steps": 2, "views": 2}
-_SAMPLER = {"steps": 2}
+from dpgen.generators.base import Generator
+from dpgen_plugins.diffusion.dp_ldm import DpLdm
+from dpgen_plugins.diffusion.dp_lora import DpLora
+from dpgen_plugins.diffusion.dpdm import Dpdm
+from dpgen_plugins.diffusion.pdp_diffusion import PdpDiffusion
+from dpgen_plugins.diffusion.privimage import PrivImage
+
+_SHARED: Final = {
+    "network": {"base": 4, "multipliers": [1]},
+    "finetune": {"expected_batch": 8, "steps": 2, "views": 2},
+    "sampler": {"steps": 2},
+}
+_PRETRAIN: Final = {"pretrain": {"steps": 2, "batch": 4}}
+_LATENT: Final = {"space": "latent", "autoencoder": {"steps": 2, "batch": 4, "width": 4, "codes": 2}}
+_QUERY: Final = {"query": {"votes": 2, "classifier_steps": 1, "classifier_width": 4}}
 
 
 def examples() -> list[Generator]:
-    """PrivImage and DPDM with four channels, two steps each and a two-step sampler."""
-    shared = {"network": _NETWORK, "finetune": _FINETUNE, "sampler": _SAMPLER}
-    query = {"votes": 2, "classifier_steps": 1, "classifier_width": 4}
-    privimage = shared | {"query": query, "pretrain": {"steps": 2, "batch": 4}}
-    return [PrivImage(PrivImageConfig.model_validate(privimage)), Dpdm(DpdmConfig.model_validate(shared))]
+    """Every method with four channels, two steps each and a two-step sampler; DP-LDM in latent space."""
+    return [
+        PrivImage(PrivImage.Config.model_validate(_SHARED | _PRETRAIN | _QUERY)),
+        Dpdm(Dpdm.Config.model_validate(_SHARED)),
+        PdpDiffusion(PdpDiffusion.Config.model_validate(_SHARED | _PRETRAIN)),
+        DpLdm(DpLdm.Config.model_validate(_SHARED | _PRETRAIN | _LATENT)),
+        DpLora(DpLora.Config.model_validate(_SHARED | _PRETRAIN | {"adapters": {"rank": 2}})),
+    ]

@@ -35,6 +35,7 @@ from dpgen_plugins.diffusion.settings import (
     QuerySettings,
     SamplerSettings,
 )
+from dpgen_plugins.diffusion.transfer import require_public, require_public_info
 
 
 class PrivImageConfig(GeneratorConfig):
@@ -93,9 +94,7 @@ class PrivImage(Generator):
 
     def fit(self, private: PrivateDataset, public: PublicDataset | None, plan: Plan, context: RunContext) -> None:
         """Query, select, pretrain, fine-tune; each finished phase is kept for a resumed run."""
-        if public is None:
-            raise InvalidValue("privimage needs a public data set; found none. Set `data.public`, or use `dpdm`.")
-        config, info = self.config, private.info
+        config, info, public = self.config, private.info, require_public(public, method=self.name)
         histogram = context.once("query", lambda: self._query(private, public, plan, context))["histogram"]
         selection = Selection.of(histogram.cpu().numpy(), info, public, per_class=config.query.classes_per_class)
         selection.publish(public, context)
@@ -134,14 +133,8 @@ class PrivImage(Generator):
         return {"histogram": torch.as_tensor(counts).reshape(private.info.classes, len(public.class_names))}
 
     def _check(self, task: Task) -> None:
-        if task.public_info is None:
-            raise InvalidValue("privimage needs a public data set; found none. Set `data.public`, or use `dpdm`.")
-        if task.public_info.shape != task.info.shape:
-            raise InvalidValue(
-                f"public images must have the private shape {tuple(task.info.shape)}; found "
-                f"{tuple(task.public_info.shape)}. Load both with the same `data.size` and `data.channels`."
-            )
-        classes, query = len(task.public_info.class_names), self.config.query
+        public = require_public_info(task, method=self.name)
+        classes, query = len(public.class_names), self.config.query
         if query.votes > classes:
             raise InvalidValue(f"query.votes must be at most the {classes} public classes; found {query.votes}.")
         assign_public_classes(np.zeros((task.info.classes, classes), np.int64), per_class=query.classes_per_class)

@@ -40,6 +40,40 @@ class PretrainSettings(_Settings):
     jitter: float = Field(0.0, ge=0, description="strength of the random deformation of public images")
 
 
+class LabelSettings(_Settings):
+    """What the labels of the public set are used for, when all of it is pretrained on. Public choices, all free."""
+
+    conditional: bool = Field(True, description="pretrain with the public classes as labels; else as one class")
+    start: Literal["mean", "names", "first"] = Field(
+        "mean",
+        description="embedding that each private class starts from: the mean of the public classes; the public class "
+        "of the same name (the mean where there is none); or the public class of the same index",
+    )
+
+
+class AutoencoderSettings(PretrainSettings):
+    """The autoencoder of a latent space and its training on public images."""
+
+    steps: int = Field(1500, ge=1)
+    batch: int = Field(64, ge=1)
+    codes: int = Field(4, ge=1, description="channels of a code")
+    halvings: int = Field(1, ge=1, description="times that the side of a code is half of the image's")
+    width: int = Field(32, ge=4, multiple_of=4)
+    noise: float = Field(0.1, ge=0, description="deviation of the noise on codes that the decoder learns to undo")
+
+
+class AdapterSettings(_Settings):
+    """Low-rank adapters: a layer's weight W becomes W + (alpha / rank) B A."""
+
+    rank: int = Field(8, ge=1)
+    alpha: float = Field(8.0, gt=0)
+    targets: tuple[str, ...] = Field(
+        ("*.attention", "*.modulation", "embed1", "embed2"),
+        min_length=1,
+        description="patterns of the names of layers, or of parts that hold them; '*' is every Linear and Conv2d",
+    )
+
+
 class FinetuneSettings(_Settings):
     """DP-SGD. The sampling probability is `expected_batch` / declared records; the noise is solved from the budget."""
 

@@ -17,14 +17,15 @@ from dpgen.pipeline.planning import Prepared, prepare
 from dpgen.plugins.registry import default_registry
 from dpgen.testing.toy_run import toy_config
 
+TINY = """
+        network = { base = 4, multipliers = [1, 2] }
+        finetune = { expected_batch = 20, steps = 30, views = 2 }"""
 METHODS = {
-    "privimage": """
-        network = { base = 4, multipliers = [1, 2] }
-        finetune = { expected_batch = 20, steps = 30, views = 2 }
-        query = { votes = 1 }""",
-    "dpdm": """
-        network = { base = 4, multipliers = [1, 2] }
-        finetune = { expected_batch = 20, steps = 30, views = 2 }""",
+    "privimage": f"{TINY}\n        query = {{ votes = 1 }}",
+    "dpdm": TINY,
+    "pdp_diffusion": TINY,
+    "dp_ldm": f'{TINY}\n        space = "latent"',
+    "dp_lora": TINY,
 }
 BASE = """
 [privacy]

@@ -1,0 +1,101 @@
+"""DP-LoRA: pretrain on the public set, train low-rank adapters by DP-SGD, merge them into the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, final
+
+from pydantic import Field
+from torch import Tensor
+
+from dpgen.accountants.base import Accountant
+from dpgen.budget import Budget, Plan
+from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
+from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
+from dpgen.mechanisms.context import Progress, RunContext
+from dpgen_plugins.diffusion.adapters import attach_adapters, merged_weights
+from dpgen_plugins.diffusion.autoencoder import fresh_space, public_space
+from dpgen_plugins.diffusion.finetune import finetune, finetune_charge
+from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
+from dpgen_plugins.diffusion.parts import trained_share
+from dpgen_plugins.diffusion.settings import AdapterSettings
+from dpgen_plugins.diffusion.transfer import (
+    LatentConfig,
+    pretrained_network,
+    pretraining_note,
+    require_public,
+    require_public_info,
+)
+
+
+class DpLoraConfig(LatentConfig):
+    """Settings of DP-LoRA."""
+
+    adapters: AdapterSettings = Field(default_factory=AdapterSettings)
+
+
+@final
+class DpLora(Generator):
+    """Public pretraining, then DP-SGD on low-rank adapters and the class table.
+
+    Privacy: one charge, "finetune" (`PoissonSampled(Gaussian)` composed over the steps). The gradient of an image is
+    averaged over its views and clipped once: clipping each view by itself, as the published code does, lets one image
+    move the sum by views times the clip norm. Merging the adapters is post-processing.
+    Source: Tsai et al. 2025 (arXiv 2406.01355). Differences: see docs/reference/methods.md.
+    """
+
+    name: ClassVar[str] = "dp_lora"
+    api_version: ClassVar[int] = 1
+    tags: ClassVar[Tags] = Tags(needs_public=True)
+    Config: ClassVar[type[GeneratorConfig]] = DpLoraConfig
+    cites: ClassVar[tuple[str, ...]] = (
+        "Tsai, Li, Chen, Chen, Yu, Ren, Buet-Golfouse: Differentially Private Fine-Tuning of Diffusion Models. ICCV "
+        "2025. arXiv 2406.01355",
+        "Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang, Chen: LoRA: Low-Rank Adaptation of Large Language Models. ICLR "
+        "2022. arXiv 2106.09685",
+        "Karras, Aittala, Aila, Laine: Elucidating the Design Space of Diffusion-Based Generative Models. NeurIPS "
+        "2022. arXiv 2206.00364",
+    )
+
+    config: DpLoraConfig
+    _model: DiffusionModel | None = None
+
+    def plan(self, task: Task, budget: Budget, accountant: Accountant) -> Plan:
+        """The noise of DP-SGD from the whole budget."""
+        config, public = self.config, require_public_info(task, method=self.name)
+        space = fresh_space(config.space, config.autoencoder, task.info, seed=0)
+        network = fresh_network(config.network, task.info, seed=0, space=space)
+        attach_adapters(network, config.adapters, seed=0)
+        charge = finetune_charge(config.finetune, task.info, budget, accountant)
+        return Plan((charge,), notes=(pretraining_note(public, config.labels), trained_share(network)))
+
+    def fit(self, private: PrivateDataset, public: PublicDataset | None, plan: Plan, context: RunContext) -> None:
+        """Autoencoder (in latent space), pretrain, fine-tune; each finished phase is kept for a resumed run."""
+        config, info, public = self.config, private.info, require_public(public, method=self.name)
+        space = public_space(config.space, config.autoencoder, info, public, context)
+        network = pretrained_network(public, info, config, context, space)
+        attach_adapters(network, config.adapters, seed=context.seed)
+        weights = context.once(
+            "finetune",
+            lambda: finetune(
+                network, private, plan, settings=config.finetune, noise_levels=config.noise_levels, space=space
+            ),
+        )
+        merged = merged_weights(network, weights)
+        self._model = load_model(merged, info, config.network, config.sampler, space).to(context.device)
+
+    def sample(
+        self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None
+    ) -> SyntheticDataset:
+        """See `Generator.sample`."""
+        return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averaged weights of the U-Net, adapters merged, and those of the autoencoder where there is one."""
+        return require_fitted(self._model).state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Tensor], task: Task) -> None:
+        """See `Generator.load_state_dict`."""
+        config = self.config
+        space = fresh_space(config.space, config.autoencoder, task.info, seed=0)
+        self._model = load_model(state, task.info, config.network, config.sampler, space)

@@ -1,0 +1,84 @@
+"""PDP-Diffusion: pretrain on the whole public set, then train every weight by DP-SGD."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, final
+
+from torch import Tensor
+
+from dpgen.accountants.base import Accountant
+from dpgen.budget import Budget, Plan
+from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
+from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
+from dpgen.mechanisms.context import Progress, RunContext
+from dpgen_plugins.diffusion.finetune import finetune, finetune_charge
+from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
+from dpgen_plugins.diffusion.parts import trained_share
+from dpgen_plugins.diffusion.transfer import (
+    TransferConfig,
+    pretrained_network,
+    pretraining_note,
+    require_public,
+    require_public_info,
+)
+
+
+class PdpDiffusionConfig(TransferConfig):
+    """Settings of PDP-Diffusion."""
+
+
+@final
+class PdpDiffusion(Generator):
+    """Public pretraining, then DP-SGD on all weights.
+
+    Privacy: one charge, "finetune" (`PoissonSampled(Gaussian)` composed over the steps). The views of an image are
+    averaged before its one clip, so their number is free; pretraining sees public images alone.
+    Source: Ghalebikesabi et al. 2023 (arXiv 2302.13861). Differences: see docs/reference/methods.md.
+    """
+
+    name: ClassVar[str] = "pdp_diffusion"
+    api_version: ClassVar[int] = 1
+    tags: ClassVar[Tags] = Tags(needs_public=True)
+    Config: ClassVar[type[GeneratorConfig]] = PdpDiffusionConfig
+    cites: ClassVar[tuple[str, ...]] = (
+        "Ghalebikesabi, Berrada, Gowal, Ktena, Stanforth, Hayes, De, Smith, Wiles, Balle: Differentially Private "
+        "Diffusion Models Generate Useful Synthetic Images. 2023. arXiv 2302.13861",
+        "Karras, Aittala, Aila, Laine: Elucidating the Design Space of Diffusion-Based Generative Models. NeurIPS "
+        "2022. arXiv 2206.00364",
+        "Dockhorn, Cao, Vahdat, Kreis: Differentially Private Diffusion Models. TMLR 2023. arXiv 2210.09929",
+    )
+
+    config: PdpDiffusionConfig
+    _model: DiffusionModel | None = None
+
+    def plan(self, task: Task, budget: Budget, accountant: Accountant) -> Plan:
+        """The noise of DP-SGD from the whole budget."""
+        public = require_public_info(task, method=self.name)
+        network = fresh_network(self.config.network, task.info, seed=0)
+        charge = finetune_charge(self.config.finetune, task.info, budget, accountant)
+        return Plan((charge,), notes=(pretraining_note(public, self.config.labels), trained_share(network)))
+
+    def fit(self, private: PrivateDataset, public: PublicDataset | None, plan: Plan, context: RunContext) -> None:
+        """Pretrain, fine-tune; each finished phase is kept for a resumed run."""
+        config, info = self.config, private.info
+        network = pretrained_network(require_public(public, method=self.name), info, config, context)
+        weights = context.once(
+            "finetune",
+            lambda: finetune(network, private, plan, settings=config.finetune, noise_levels=config.noise_levels),
+        )
+        self._model = load_model(weights, info, config.network, config.sampler).to(context.device)
+
+    def sample(
+        self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None
+    ) -> SyntheticDataset:
+        """See `Generator.sample`."""
+        return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averaged weights of the U-Net."""
+        return require_fitted(self._model).state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Tensor], task: Task) -> None:
+        """See `Generator.load_state_dict`."""
+        self._model = load_model(state, task.info, self.config.network, self.config.sampler)
