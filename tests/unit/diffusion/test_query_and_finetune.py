@@ -1,0 +1,73 @@
+"""What PrivImage's two looks at the private records ask for: votes in their own row, the planned noise, the average."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from dpgen.budget import ADD_OR_REMOVE_ONE, Charge, Plan
+from dpgen.data.datasets import PublicDataset
+from dpgen.data.info import DatasetInfo, Shape
+from dpgen.errors import PlanMismatch
+from dpgen.events import Gaussian
+from dpgen.networks.classifier import ImageClassifier
+from dpgen_plugins.diffusion.finetune import LABEL, finetune, finetune_event
+from dpgen_plugins.diffusion.model import fresh_network
+from dpgen_plugins.diffusion.selection import Selection
+from dpgen_plugins.diffusion.semantic_query import TopClassVotes
+from dpgen_plugins.diffusion.settings import FinetuneSettings, NetworkSettings, NoiseLevelSettings
+
+INFO = DatasetInfo(shape=Shape(1, 8, 8), class_names=("a", "b"), nominal_records=40)
+SETTINGS = FinetuneSettings(expected_batch=8, steps=3, views=2)
+
+
+class Asked:
+    """Stands for the private data set: keeps the mechanism and answers with marked weights."""
+
+    info = INFO
+
+    def release(self, mechanism, *, label):
+        self.mechanism, self.label = mechanism, label
+        return SimpleNamespace(weights={"w": "after the last step"}, ema={"w": "average"})
+
+
+def asked(plan: Plan) -> tuple[Asked, dict]:
+    private = Asked()
+    network = fresh_network(NetworkSettings(base=4, multipliers=(1,)), INFO, seed=0)
+    return private, finetune(network, private, plan, settings=SETTINGS, noise_levels=NoiseLevelSettings())
+
+
+def test_training_does_what_was_planned_and_gives_the_average():
+    event = finetune_event(SETTINGS, INFO, 1.7)
+    private, weights = asked(Plan((Charge(LABEL, event),)))
+    assert private.label == LABEL
+    assert private.mechanism.event(ADD_OR_REMOVE_ONE) == event
+    assert private.mechanism.noise_multiplier == 1.7
+    assert weights == {"w": "average"}
+
+
+def test_a_plan_of_another_kind_is_refused():
+    with pytest.raises(PlanMismatch, match="finetune"):
+        asked(Plan((Charge(LABEL, Gaussian(1.0)),)))
+
+
+def test_votes_lie_in_the_row_of_the_private_class():
+    classifier = ImageClassifier(1, 5, 4, generator=torch.Generator().manual_seed(0))
+    images, labels = torch.rand(6, 1, 8, 8), torch.tensor([0, 1, 2, 0, 1, 2])
+    votes = TopClassVotes(classifier, 3, torch.device("cpu"))(images, labels)
+    assert votes.shape == (6, 3)
+    assert torch.equal(votes // 5, labels[:, None].expand(6, 3)), "row: the private class"
+    with torch.inference_mode():
+        best = classifier.eval()(images).topk(3, dim=1).indices
+    assert torch.equal(votes % 5, best), "column: the public class"
+
+
+def test_pretraining_sees_the_chosen_classes_alone_under_the_labels_that_took_them():
+    images = torch.arange(10, dtype=torch.uint8)[:, None, None, None].expand(10, 1, 8, 8)
+    public = PublicDataset("toy", images, torch.arange(10) % 5, ("v", "w", "x", "y", "z"))
+    chosen = Selection(torch.zeros(2, 5).numpy(), ((3,), (0,)), INFO.class_names, public.class_names)
+    pictures, labels = chosen.training_set(public)
+    assert pictures[:, 0, 0, 0].tolist() == [0, 3, 5, 8]
+    assert labels.tolist() == [1, 0, 1, 0]
