@@ -10,6 +10,7 @@ from dpgen.cli.commands.account import account
 from dpgen.cli.commands.audit import audit
 from dpgen.cli.commands.check import check
 from dpgen.cli.commands.demo import demo
+from dpgen.cli.commands.doctor import doctor
 from dpgen.cli.commands.plan import plan
 from dpgen.cli.commands.plugins import plugins
 from dpgen.cli.commands.run import run
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-for command in (demo, plan, run, sample, account, verify, audit, check, plugins):
+for command in (demo, plan, run, sample, account, verify, audit, check, plugins, doctor):
     app.command()(command)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from dpgen.mechanisms.context import Progress
 
 NARROW = 100
-"""Columns of a table that is not printed on a terminal."""
+"""Columns of a table that is not printed on a terminal, where the environment variable COLUMNS does not say."""
 
 
 class Output:
@@ -27,7 +28,7 @@ class Output:
     def __init__(self, *, json: bool = False, quiet: bool = False, silent: bool = False) -> None:
         self._json, self._quiet, self._silent = json, quiet or silent, silent
         self._errors = Console(stderr=True)
-        self._results = Console(width=None if sys.stdout.isatty() else NARROW)
+        self._results = Console(width=None if sys.stdout.isatty() else _columns())
 
     def result(self, data: Mapping[str, Any] | Sequence[Any], *shown: RenderableType) -> None:
         """Print the result: `data` under `--json`, else what is `shown`."""
@@ -37,7 +38,7 @@ class Output:
             print(json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False))
         else:
             for item in shown:
-                self._results.print(item, highlight=False)
+                self._results.print(item, highlight=False, markup=False, soft_wrap=isinstance(item, str))
 
     def note(self, text: str) -> None:
         """Say something that is not the result; silent under `--quiet`."""
@@ -57,6 +58,11 @@ class Output:
         if self._quiet:
             return nullcontext(SilentProgress())
         return BarProgress(cumulative, self._errors) if self._errors.is_terminal else LineProgress(cumulative)
+
+
+def _columns() -> int:
+    wanted = os.environ.get("COLUMNS", "")
+    return int(wanted) if wanted.isdecimal() and int(wanted) else NARROW
 
 
 def _finite(value: Any) -> Any:

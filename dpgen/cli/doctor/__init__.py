@@ -1,0 +1,1 @@
+"""What `dpgen doctor` looks at: libraries, machine, self-tests, plugins."""
