@@ -80,10 +80,15 @@ def try_fault(fault: Fault, sound: Path, *, until: str) -> Outcome:
             failed = first_failure(tree, _TESTS_OF.get(stage, fault.tests))
             if failed is None:
                 continue
-            if stage != "targeted" and failed != "no end" and first_failure(sound, [failed]) is not None:
-                raise RuntimeError(f"{failed} fails without any fault too. Mend it first.")
+            if stage != "targeted":
+                _require_passing(sound, failed)
             return Outcome(fault, stage, failed, round(time.monotonic() - begin, 1))  # type: ignore[arg-type]
     return Outcome(fault, "escaped", None, round(time.monotonic() - begin, 1))
+
+
+def _require_passing(sound: Path, test: str) -> None:
+    if test != "no end" and first_failure(sound, [test]) is not None:
+        raise RuntimeError(f"{test} fails without any fault too. Mend it first.")
 
 
 def try_together(changes: Sequence[Fault], sound: Path, *, until: str) -> list[Outcome]:
@@ -94,7 +99,9 @@ def try_together(changes: Sequence[Fault], sound: Path, *, until: str) -> list[O
         for change in changes:
             change.apply(tree)
         tests = _TESTS_OF.get(until, sorted({test for change in changes for test in change.tests}))
-        if first_failure(tree, tests) is None:
+        failed = first_failure(tree, tests)
+        if failed is None:
             seconds = round(time.monotonic() - begin, 1)
             return [Outcome(change, "escaped", None, seconds) for change in changes]
+    _require_passing(sound, failed)
     return [try_fault(change, sound, until=until) for change in changes]
