@@ -42,8 +42,8 @@ class DpLdm(Generator):
 
     Privacy: one charge, "finetune" (`PoissonSampled(Gaussian)` composed over the steps); the clip is over the trained
     parts together. Frozen parts and the autoencoder are public, and an image is encoded alone: that is free.
-    Source: Liu, Lyu et al. 2024 (arXiv 2305.15759); in pixels the benchmark's DP-LDM-SD (arXiv 2503.14681). Differences: see
-    docs/reference/methods.md.
+    Source: Liu, Lyu et al. 2024 (arXiv 2305.15759); in pixels the benchmark's DP-LDM-SD (arXiv 2503.14681).
+    Differences: see docs/reference/methods.md.
     """
 
     name: ClassVar[str] = "dp_ldm"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import pytest
 import torch
@@ -15,11 +16,15 @@ from dpgen.data.info import DatasetInfo, Shape
 from dpgen.generators import Generator, PublicInfo, Task
 from dpgen.ledger import Ledger
 from dpgen.mechanisms import RunContext
+from dpgen.mechanisms.dp_sgd import clipped_gradient_sum, passes
 from dpgen.noise import NoiseSource
 from dpgen.testing.replay import ReplayMismatch, record, replay
 from dpgen_plugins.diffusion import privimage
+from dpgen_plugins.diffusion.dp_ldm import DpLdm
+from dpgen_plugins.diffusion.dp_lora import DpLora
 from dpgen_plugins.diffusion.dpdm import Dpdm
 from dpgen_plugins.diffusion.finetune import finetune
+from dpgen_plugins.diffusion.pdp_diffusion import PdpDiffusion
 from dpgen_plugins.diffusion.privimage import PrivImage
 
 INFO = DatasetInfo(shape=Shape(1, 8, 8), class_names=("a", "b"), nominal_records=24)
@@ -44,6 +49,11 @@ def tiny_privimage() -> PrivImage:
     return PrivImage(PrivImage.Config.model_validate(settings))
 
 
+def tiny_transfer(cls: type[Generator], **settings: object) -> Generator:
+    shared = {"network": NETWORK, "finetune": FINETUNE, "pretrain": {"steps": 2, "batch": 4}}
+    return cls(cls.Config.model_validate(shared | settings))
+
+
 def tiny_dpdm() -> Dpdm:
     return Dpdm(Dpdm.Config.model_validate({"network": NETWORK, "finetune": FINETUNE}))
 
@@ -61,7 +71,14 @@ def fitting(make: Callable[[], Generator], records: ArrayRecords) -> Callable[[N
     return run
 
 
-@pytest.mark.parametrize("make", [tiny_privimage, tiny_dpdm])
+TRANSFER = [
+    partial(tiny_transfer, PdpDiffusion),
+    partial(tiny_transfer, DpLdm, space="latent", autoencoder={"steps": 2, "batch": 4, "width": 4, "codes": 2}),
+    partial(tiny_transfer, DpLora, adapters={"rank": 2, "targets": ["*"]}),
+]
+
+
+@pytest.mark.parametrize("make", [tiny_privimage, tiny_dpdm, *TRANSFER])
 @pytest.mark.parametrize("missing", [0, 7, 23])
 def test_a_generator_takes_the_same_path_without_a_record(make: Callable[[], Generator], missing: int) -> None:
     tape = record(fitting(make, RECORDS))
@@ -80,3 +97,20 @@ def test_a_generator_that_peeks_is_caught(monkeypatch: pytest.MonkeyPatch) -> No
     tape = record(fitting(tiny_privimage, RECORDS))
     with pytest.raises(ReplayMismatch):
         replay(fitting(tiny_privimage, RECORDS.without(7)), tape, relation=ADD_OR_REMOVE_ONE)
+
+
+def test_views_of_an_image_clipped_one_by_one_are_caught_dp_lora(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The published DP-LoRA (reference fault P1): each view is clipped by itself, so an image counts `views` times."""
+
+    def view_by_view(module, loss, rows, *, views, clip_norm, mask=None, **_):  # type: ignore[no-untyped-def]
+        each = None if mask is None else mask.repeat_interleave(views)
+        return clipped_gradient_sum(module, loss, rows, views=1, clip_norm=clip_norm, mask=each)
+
+    # A network that has barely been trained has small gradients: the clip norm is smaller still.
+    make = partial(tiny_transfer, DpLora, finetune=FINETUNE | {"expected_batch": 24, "views": 4, "clip_norm": 1e-9})
+    tape = record(fitting(make, RECORDS))
+    replay(fitting(make, RECORDS.without(7)), tape, relation=ADD_OR_REMOVE_ONE)
+    monkeypatch.setattr(passes, "clipped_gradient_sum", view_by_view)
+    tape = record(fitting(make, RECORDS))
+    with pytest.raises(ReplayMismatch):
+        replay(fitting(make, RECORDS.without(7)), tape, relation=ADD_OR_REMOVE_ONE)
