@@ -43,7 +43,7 @@ class PdpDiffusion(Generator):
     Config: ClassVar[type[GeneratorConfig]] = PdpDiffusionConfig
     cites: ClassVar[tuple[str, ...]] = (
         "Ghalebikesabi, Berrada, Gowal, Ktena, Stanforth, Hayes, De, Smith, Wiles, Balle: Differentially Private "
-        "Diffusion Models Generate Useful Synthetic Images. 2023. arXiv 2302.13861",
+        "Diffusion Models Generate Useful Synthetic Images. Preprint 2023. arXiv 2302.13861",
         "Karras, Aittala, Aila, Laine: Elucidating the Design Space of Diffusion-Based Generative Models. NeurIPS "
         "2022. arXiv 2206.00364",
         "Dockhorn, Cao, Vahdat, Kreis: Differentially Private Diffusion Models. TMLR 2023. arXiv 2210.09929",
