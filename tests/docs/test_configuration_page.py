@@ -10,7 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from dpgen.config import Config
+from dpgen_plugins.diffusion.dp_ldm import DpLdmConfig
+from dpgen_plugins.diffusion.dp_lora import DpLoraConfig
 from dpgen_plugins.diffusion.dpdm import DpdmConfig
+from dpgen_plugins.diffusion.pdp_diffusion import PdpDiffusionConfig
 from dpgen_plugins.diffusion.privimage import PrivImageConfig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text()
@@ -24,6 +27,10 @@ def keys(model: type[BaseModel], under: str = "") -> Iterator[str]:
             yield under + name
 
 
+METHODS = (PrivImageConfig, DpdmConfig, PdpDiffusionConfig, DpLdmConfig, DpLoraConfig)
+SETTINGS = {key for config in METHODS for key in keys(config)}
+
+
 def section(name: str) -> str:
     return re.split(r"^## ", PAGE.split(f"## [{name}]\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
 
@@ -34,11 +41,12 @@ def test_each_key_is_documented(key: str) -> None:
     assert f"`{name}`" in section(table)
 
 
-@pytest.mark.parametrize("key", sorted({*keys(PrivImageConfig), *keys(DpdmConfig)}))
+@pytest.mark.parametrize("key", sorted(SETTINGS))
 def test_each_setting_of_the_methods_is_documented(key: str) -> None:
     assert f"`{key}`" in section("method")
 
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
-    documented = set(re.findall(r"`((?:network|noise_levels|finetune|sampler|query|pretrain)\.\w+)`", PAGE))
-    assert documented == {*keys(PrivImageConfig), *keys(DpdmConfig)}
+    tables = {key.partition(".")[0] for key in SETTINGS if "." in key}
+    documented = set(re.findall(rf"`((?:{'|'.join(sorted(tables))})\.\w+)`", section("method")))
+    assert documented == {key for key in SETTINGS if "." in key}

@@ -1,0 +1,43 @@
+"""The page on methods has each registered diffusion method, its charges, its source and its preset."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dpgen.accountants import RdpAccountant
+from dpgen.budget import ADD_OR_REMOVE_ONE, Budget
+from dpgen.config import preset, presets
+from dpgen.generators import Generator, PublicInfo, Task
+from dpgen.testing.conformance import TOY_INFO
+from dpgen_plugins.diffusion.examples import examples
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "methods.md").read_text()
+METHODS = {type(example).name: type(example) for example in examples()}
+
+
+def row(method: str) -> str:
+    (found,) = re.findall(rf"^\| `{method}` \| \".*$", PAGE, flags=re.MULTILINE)
+    return found
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_has_its_row_with_its_own_paper(method: str) -> None:
+    (paper,) = re.findall(r"arXiv (\d{4}\.\d{5})", METHODS[method].cites[0])
+    assert f"https://arxiv.org/abs/{paper}" in row(method)
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
+def test_each_charge_of_its_plan_is_in_its_row(example: Generator) -> None:
+    task = Task(TOY_INFO, PublicInfo("toy", TOY_INFO.shape, ("v", "w", "x", "y", "z")), 4)
+    plan = example.plan(task, Budget(8.0, 1e-3, ADD_OR_REMOVE_ONE), RdpAccountant())
+    assert [charge.label for charge in plan.charges] == re.findall(r'"([a-z-]+)"', row(example.name).split("|")[2])
+
+
+def test_presets_on_the_page_exist_and_use_their_method() -> None:
+    listed = re.findall(r"^\| `(\w+_cpu)` \| `(\w+)`", PAGE, flags=re.MULTILINE)
+    assert listed
+    assert all(preset(name).method.name == method for name, method in listed)
+    assert {name for name, _ in listed} <= set(presets())
