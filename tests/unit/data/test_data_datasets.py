@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from dpgen.accountants.gdp import GdpAccountant
-from dpgen.budget import ADD_OR_REMOVE_ONE, Budget
+from dpgen.budget import ADD_OR_REMOVE_ONE, Budget, Charge, Plan
 from dpgen.data import ArrayRecords, DatasetInfo, PrivateDataset, PublicDataset, Shape
 from dpgen.errors import BudgetExceeded, DataError, InvalidValue
+from dpgen.events import SelfComposed
 from dpgen.ledger import Ledger
 from dpgen.mechanisms import RunContext
 from dpgen.mechanisms.gaussian_sum import GaussianSum
@@ -63,6 +64,15 @@ def test_equal_settings_under_two_labels_share_no_draw() -> None:
     private, _ = opened(epsilon=20.0)
     first, second = (private.release(MEAN, label=label) for label in ("one", "two"))
     assert not torch.equal(torch.as_tensor(first), torch.as_tensor(second))
+
+
+def test_releases_one_by_one_under_one_planned_label_share_no_draw() -> None:
+    ledger = Ledger(GdpAccountant(), Budget(20.0, 1e-5, ADD_OR_REMOVE_ONE))
+    ledger.adopt(Plan((Charge("mean", SelfComposed(MEAN.event(ADD_OR_REMOVE_ONE), 3)),)))
+    records = ArrayRecords(images(), torch.tensor([0, 1, 0]))
+    private = PrivateDataset(records, INFO, ledger=ledger, noise=SeededNoise(0), context=RunContext())
+    answers = [private.release(MEAN, label="mean") for _ in range(3)]
+    assert len({tuple(answer.tolist()) for answer in answers}) == 3
 
 
 def test_a_handle_cannot_be_pickled() -> None:

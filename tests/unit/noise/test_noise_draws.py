@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dpgen.errors import InvalidValue, SensitivityError
@@ -98,6 +98,9 @@ class TestExactCoins:
     """Integers only: the probabilities are checked by counting over the words, not by sampling."""
 
     @given(st.integers(1, 1 << 41), st.integers(0, (1 << 64) - 1))
+    @example(3, (1 << 64) - 2)  # the end of the last cycle, which chance never reaches
+    @example(3, (1 << 64) - 1)  # the word behind it
+    @example((1 << 41) - 1, (1 << 64) - 1)
     def test_a_word_in_the_incomplete_cycle_is_drawn_again(self, bound, word):
         cycles_end = (1 << 64) - (1 << 64) % bound
         script = Script(word, 5 % bound)
