@@ -32,6 +32,9 @@ class Accountant(ABC):
     kind: ClassVar[BoundKind]
     """What its bounds are worth; a ledger refuses to enforce a budget with an `approximation`."""
 
+    cites: ClassVar[tuple[str, ...]] = ()
+    """References, one line each, spelt as those of a generator."""
+
     @property
     @abstractmethod
     def adaptive(self) -> bool:

@@ -28,6 +28,12 @@ class GdpAccountant(Accountant):
 
     name: ClassVar[str] = "gdp"
     kind: ClassVar[BoundKind] = "bound"
+    cites: ClassVar[tuple[str, ...]] = (
+        "Balle, Wang: Improving the Gaussian Mechanism for Differential Privacy: Analytical Calibration and "
+        "Optimal Denoising. ICML 2018. arXiv 1805.06530",
+        "Dong, Roth, Su: Gaussian Differential Privacy. Journal of the Royal Statistical Society B 2022. arXiv "
+        "1905.02383",
+    )
 
     @property
     def adaptive(self) -> bool:
@@ -70,6 +76,10 @@ class GdpCltAccountant(Accountant):
 
     name: ClassVar[str] = "gdp_clt"
     kind: ClassVar[BoundKind] = "approximation"
+    cites: ClassVar[tuple[str, ...]] = (
+        "Bu, Dong, Long, Su: Deep Learning with Gaussian Differential Privacy. Harvard Data Science Review 2020. "
+        "arXiv 1911.11607",
+    )
 
     @property
     def adaptive(self) -> bool:

@@ -9,6 +9,7 @@ import typer
 from dpgen.cli.commands.account import account
 from dpgen.cli.commands.audit import audit
 from dpgen.cli.commands.check import check
+from dpgen.cli.commands.cite import cite
 from dpgen.cli.commands.demo import demo
 from dpgen.cli.commands.doctor import doctor
 from dpgen.cli.commands.plan import plan
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-for command in (demo, plan, run, sample, account, verify, audit, check, plugins, doctor):
+for command in (demo, plan, run, sample, account, verify, audit, check, plugins, doctor, cite):
     app.command()(command)
 
 

@@ -65,7 +65,7 @@ class Generator(ABC):
     tags: ClassVar[Tags] = Tags()
     Config: ClassVar[type[GeneratorConfig]] = GeneratorConfig
     cites: ClassVar[tuple[str, ...]] = ()
-    """References of the method, one line each."""
+    """References of the method, one line each: `Surname, Surname: Title. Venue 2024. arXiv 2401.00001`."""
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config

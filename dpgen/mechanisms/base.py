@@ -47,6 +47,8 @@ class Mechanism(ABC, Generic[R]):
     """Selected by this name in the registry."""
     collective: ClassVar[bool] = False
     """Do all processes of a run measure together, through `context.world`? Else the first one does, for all of them."""
+    cites: ClassVar[tuple[str, ...]] = ()
+    """References, one line each, spelt as those of a generator."""
 
     @abstractmethod
     def event(self, relation: NeighboringRelation) -> DpEvent:

@@ -42,6 +42,9 @@ class NoisyHistogram(Mechanism[Tensor]):
     """
 
     name: ClassVar[str] = "noisy_histogram"
+    cites: ClassVar[tuple[str, ...]] = (
+        "Canonne, Kamath, Steinke: The Discrete Gaussian for Differential Privacy. NeurIPS 2020. arXiv 2004.00010",
+    )
 
     cells: int
     votes: int

@@ -60,6 +60,10 @@ class ContourAccountant(Accountant):
 
     name: ClassVar[str] = "contour"
     kind: ClassVar[BoundKind] = "approximation"
+    cites: ClassVar[tuple[str, ...]] = (
+        "Zhu, Dong, Wang: Optimal Accounting of Differential Privacy via Characteristic Function. AISTATS 2022. "
+        "arXiv 2106.08567",
+    )
 
     @property
     def adaptive(self) -> bool:

@@ -48,6 +48,12 @@ class PldAccountant(Accountant):
 
     name: ClassVar[str] = "pld"
     kind: ClassVar[BoundKind] = "certified"
+    cites: ClassVar[tuple[str, ...]] = (
+        "Zhu, Dong, Wang: Optimal Accounting of Differential Privacy via Characteristic Function. AISTATS 2022. "
+        "arXiv 2106.08567",
+        "Doroshenko, Ghazi, Kamath, Kumar, Manurangsi: Connect the Dots: Tighter Discrete Approximations of "
+        "Privacy Loss Distributions. PETS 2022. arXiv 2207.04380",
+    )
 
     def __init__(self, tolerance: float | None = None) -> None:
         if tolerance is not None:

@@ -50,6 +50,9 @@ class PrvAccountant(Accountant):
 
     name: ClassVar[str] = "prv"
     kind: ClassVar[BoundKind] = "bound"
+    cites: ClassVar[tuple[str, ...]] = (
+        "Gopi, Lee, Wutschitz: Numerical Composition of Differential Privacy. NeurIPS 2021. arXiv 2106.02848",
+    )
 
     def __init__(self, epsilon_error: float = 0.01) -> None:
         validate.positive(epsilon_error=epsilon_error)

@@ -93,6 +93,12 @@ class DpSgd(Mechanism[TrainedModule]):
     """
 
     name: ClassVar[str] = "dp_sgd"
+    cites: ClassVar[tuple[str, ...]] = (
+        "Abadi, Chu, Goodfellow, McMahan, Mironov, Talwar, Zhang: Deep Learning with Differential Privacy. CCS "
+        "2016. arXiv 1607.00133",
+        "De, Berrada, Hayes, Smith, Balle: Unlocking High-Accuracy Differentially Private Image Classification "
+        "through Scale. 2022. arXiv 2204.13650",
+    )
     collective: ClassVar[bool] = True
 
     module: nn.Module
