@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from dpgen.generators.base import Generator
+from dpgen_plugins.diffusion.dp_feta import DpFeta
 from dpgen_plugins.diffusion.dp_ldm import DpLdm
 from dpgen_plugins.diffusion.dp_lora import DpLora
 from dpgen_plugins.diffusion.dpdm import Dpdm
+from dpgen_plugins.diffusion.feta_pro import FetaPro
 from dpgen_plugins.diffusion.pdp_diffusion import PdpDiffusion
 from dpgen_plugins.diffusion.privimage import PrivImage
 
@@ -19,6 +21,14 @@ _SHARED: Final = {
 _PRETRAIN: Final = {"pretrain": {"steps": 2, "batch": 4}}
 _LATENT: Final = {"space": "latent", "autoencoder": {"steps": 2, "batch": 4, "width": 4, "codes": 2}}
 _QUERY: Final = {"query": {"votes": 2, "classifier_steps": 1, "classifier_width": 4}}
+_CENTRAL: Final = {
+    "central": {"rounds": 2, "expected_batch": 12},
+    "warm_up": {"steps": 2, "batch": 4},
+}
+_FREQUENCY: Final = {
+    "frequency": {"features": 20, "steps": 2, "batch": 6, "width": 2, "latent": 2, "samples": 8},
+    "frequency_warm_up": {"steps": 2, "batch": 4},
+}
 
 
 def examples() -> list[Generator]:
@@ -29,4 +39,6 @@ def examples() -> list[Generator]:
         PdpDiffusion(PdpDiffusion.Config.model_validate(_SHARED | _PRETRAIN)),
         DpLdm(DpLdm.Config.model_validate(_SHARED | _PRETRAIN | _LATENT)),
         DpLora(DpLora.Config.model_validate(_SHARED | _PRETRAIN | {"adapters": {"rank": 2}})),
+        DpFeta(DpFeta.Config.model_validate(_SHARED | _CENTRAL)),
+        FetaPro(FetaPro.Config.model_validate(_SHARED | _CENTRAL | _FREQUENCY)),
     ]

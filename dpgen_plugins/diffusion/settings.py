@@ -109,3 +109,50 @@ class QuerySettings(_Settings):
     classifier_width: int = Field(32, ge=4)
     classifier_steps: int = Field(700, ge=1)
     jitter: float = Field(1.0, ge=0, description="strength of the random deformation of its training images")
+
+
+class CentralImageSettings(_Settings):
+    """The central images of DP-FETA: noisy mean or mode images of each class, over random samples of the records."""
+
+    kind: Literal["mean", "mode"] = "mean"
+    rounds: int = Field(5, ge=1, description="samples drawn; each gives one image of each class")
+    expected_batch: float = Field(6000, gt=0, description="expected size of a sample")
+    budget_share: float = Field(
+        0.1, gt=0, lt=1, description="epsilon of the central images alone, as a share of the run's epsilon"
+    )
+    factor: int = Field(2, ge=1, description="side of the pixel cells that are averaged into one before the sum")
+    origin: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="mean: grey value that pixels are measured from; 0.5 for photographs",
+    )
+    brightness: float = Field(
+        0.4, gt=0, le=1, description="mean: root mean square distance from `origin` beyond which an image is clipped"
+    )
+    bins: int = Field(2, ge=2, description="mode: grey values that are told apart")
+    finish: bool = Field(True, description="smooth the images by a 3 x 3 median, and sharpen grey ones, as published")
+
+
+class WarmUpSettings(PretrainSettings):
+    """Ordinary training on the central images. `jitter` is the strength of their random variation."""
+
+    steps: int = Field(2000, ge=1)
+    batch: int = Field(64, ge=1)
+    jitter: float = Field(1.0, ge=0, description="strength of the random variation of the central images")
+
+
+class FrequencySettings(_Settings):
+    """FETA-Pro's auxiliary: noisy random Fourier features of each class, and the generator trained to match them."""
+
+    features: int = Field(4000, ge=2, multiple_of=2, description="random Fourier features of an image")
+    bandwidth: float = Field(10.25, gt=0, description="of the Gaussian kernel, in Euclidean distance of [0, 1] pixels")
+    budget_share: float = Field(
+        0.15, gt=0, lt=1, description="epsilon of the noisy features alone, as a share of the run's epsilon"
+    )
+    width: int = Field(16, ge=1, description="channels of the auxiliary generator's last hidden layer")
+    latent: int = Field(10, ge=1, description="random inputs of the auxiliary generator")
+    steps: int = Field(1500, ge=1, description="of its training")
+    batch: int = Field(100, ge=1)
+    learning_rate: float = Field(1e-2, gt=0)
+    samples: int = Field(10000, ge=1, description="images that it gives to the second warm-up")

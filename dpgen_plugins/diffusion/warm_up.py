@@ -1,0 +1,49 @@
+"""DP-FETA's warm-up: ordinary training of the diffusion network on released images, varied at random."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from dpgen.mechanisms.context import RunContext
+from dpgen.networks.augment import Augmentation
+from dpgen.networks.unet import UNet
+from dpgen.noise import PublicRows
+from dpgen_plugins.diffusion.edm import row_losses, training_inputs
+from dpgen_plugins.diffusion.pretrain import train
+from dpgen_plugins.diffusion.settings import NoiseLevelSettings, WarmUpSettings
+
+PHASE: Final = "warm-up"
+RAND_AUGMENT: Final = Augmentation(rotation=0.157, shear=0.09, shift=0.136, contrast=0.27)
+"""The ranges of RandAugment (Cubuk et al. 2020, arXiv 1909.13719) at magnitude 9 of 30, drawn uniformly and together.
+
+The published code draws two operations for each image from a longer list; its posterising, solarising and equalising
+are left out, for they make digits and clothes that no data set holds.
+"""
+
+
+def warm_up(
+    network: UNet,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    settings: WarmUpSettings,
+    noise_levels: NoiseLevelSettings,
+    context: RunContext,
+) -> dict[str, Tensor]:
+    """Train `network` in place on varied `images` and return the moving average of its weights.
+
+    Privacy: none; `images` (uint8 `[n, c, h, w]`) and `labels` (int64 `[n]`) are released already. See `train`.
+    """
+    inputs = training_inputs(noise_levels)
+    variation = RAND_AUGMENT.times(settings.jitter) if settings.jitter else None
+
+    def loss(batch: Tensor, classes: Tensor, generator: torch.Generator) -> Tensor:
+        varied = batch if variation is None else variation(batch, generator)
+        random = PublicRows(len(batch), generator, context.device)
+        return row_losses(network, *inputs(varied, classes, views=1, random=random)).mean()
+
+    plain = settings.model_copy(update={"jitter": 0.0})  # the variation is this one, not that of pretraining
+    return train(network, loss, images, labels, settings=plain, context=context, phase=PHASE)
