@@ -11,7 +11,7 @@ from dpgen.mechanisms.out_of_memory import is_out_of_memory
 
 @contextmanager
 def discreet(what: str) -> Iterator[None]:
-    """Replace an `IndexError`, `ValueError` or `RuntimeError`, whose text may quote a record ("12 is out of bounds").
+    """Replace an error, whose text may quote a record ("12 is out of bounds", `KeyError: 12`).
 
     Errors that say that memory ran out pass as they are: they hold sizes, and the caller may try a smaller batch.
 
@@ -21,7 +21,7 @@ def discreet(what: str) -> Iterator[None]:
         yield
     except DpgenError:  # carries no record: by the rule of dpgen.errors
         raise
-    except (IndexError, ValueError, RuntimeError) as error:
+    except Exception as error:
         if is_out_of_memory(error):
             raise
         raise DataError(

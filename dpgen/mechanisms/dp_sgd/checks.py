@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils import parametrize
 
-from dpgen.errors import PrivacyError, SensitivityError
+from dpgen import validate
+from dpgen.errors import InvalidValue, PrivacyError, SensitivityError
 from dpgen.mechanisms.dp_sgd.routes import route_of
 
 _MIXING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _LAZY = (nn.modules.lazy.LazyModuleMixin,)
+
+
+SMALLEST_BOUND: Final = 1e-10
+"""Below about 1e-15 the bound of a contribution meets norms that float32 can no longer square; nobody trains there."""
+
+
+def check_bounds(clip_norm: float, normalising_stability: float | None) -> None:
+    """Refuse bounds so small that a norm rounded to zero could pass them. Raises: `InvalidValue`."""
+    bounds = {"clip_norm": clip_norm}
+    if normalising_stability is not None:
+        bounds["normalising_stability"] = normalising_stability
+    validate.positive(**bounds)
+    for name, bound in bounds.items():
+        if bound < SMALLEST_BOUND:
+            raise InvalidValue(f"{name} must be >= {SMALLEST_BOUND}; found {bound!r}. Scale the loss up instead.")
 
 
 def check_module(module: nn.Module) -> None:

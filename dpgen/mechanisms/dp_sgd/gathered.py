@@ -21,6 +21,9 @@ _BLOCK_ELSEWHERE: Final = 1 << 24
 _SMALL: Final = 1 << 15
 """Gradients of fewer numbers, over all examples, are joined: one call for many costs less than one for each."""
 
+_TOO_LONG: Final = 2.0**64
+"""Its square is beyond float32."""
+
 
 class Gathered(ABC):
     """The per-example gradients of some parameters."""
@@ -75,7 +78,7 @@ class Joined(Gathered):
 class OuterProduct(Gathered):
     """One use of a weight at one position: the gradient of an example is `dy x^T`, and its norm `|dy| |x|`.
 
-    Source: Goodfellow 2015 (arXiv 1510.01799). No terms cancel, so float32 bounds norm and sum as well as for stored
+    Source: Goodfellow 2015 (arXiv 1510.01799). No terms cancel, so float32 bounds the sum as well as for stored
     gradients.
     """
 
@@ -84,8 +87,15 @@ class OuterProduct(Gathered):
     rows: Tensor
 
     def norms(self) -> Tensor:
-        """`|dy x^T| = |dy| |x|`."""
-        return row_norms(self.gradient) * row_norms(self.rows)
+        """`|dy x^T| = |dy| |x|`.
+
+        Below 1e-22 the squares of float32 numbers vanish: `|dy|` came out 0, and a large `|x|` carried the example past
+        the clip norm. Squared in float64 none vanishes. A vector too long for squares in float32 counts as not finite,
+        as it does for stored gradients.
+        """
+        left, right = (row_norms(t.double()) for t in (self.gradient, self.rows))
+        product = torch.where(torch.maximum(left, right) < _TOO_LONG, left * right, torch.inf)
+        return product.to(wide(torch.promote_types(self.gradient.dtype, self.rows.dtype)))
 
     def weighted_sum(self, factors: Tensor, finite: Tensor | None) -> dict[str, Tensor]:
         """`(factors dy)^T x`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -11,10 +12,10 @@ from torch import Tensor, nn
 
 from dpgen import validate
 from dpgen.errors import DataError, PrivacyError
-from dpgen.mechanisms.dp_sgd.checks import check_module
+from dpgen.mechanisms.dp_sgd.checks import check_bounds, check_module
 from dpgen.mechanisms.dp_sgd.gathered import Gathered, gather
 from dpgen.mechanisms.dp_sgd.patches import leaves_in_place
-from dpgen.mechanisms.dp_sgd.reductions import full_precision, wide
+from dpgen.mechanisms.dp_sgd.reductions import full_precision, joint_norm, wide
 from dpgen.mechanisms.dp_sgd.uses import Use, Uses
 
 RowLoss: TypeAlias = Callable[..., Tensor]
@@ -47,7 +48,8 @@ def clipped_gradient_sum(
 
     Each example contributes L2 norm at most `clip_norm` over all trainable parameters together, because the norm is
     taken of the very numbers that are scaled and added. An example with a non-finite gradient, and one whose `mask`
-    is False, contributes exactly zero. The module is left as it was found, `.grad` included.
+    is False, contributes exactly zero and takes nothing from the others. The module is left as it was found, `.grad`
+    included.
 
     Args:
         module: as it is, in its train or eval mode.
@@ -64,27 +66,52 @@ def clipped_gradient_sum(
             `g clip_norm / (|g| + normalising_stability)`, whatever its norm; at most `clip_norm`, as when clipping, but
             another estimator with another bias.
     Returns: private values; add noise before anything else.
-    Raises: as `check_module`, and where the module uses a weight outside its layer, moves the rows off the first
-    axis, or updates a buffer. `DataError` for misshapen inputs.
+    Raises: as `check_module` and `check_bounds`, and where the module uses a weight outside its layer, moves the rows
+    off the first axis, or updates a buffer or a weight. `DataError` for misshapen inputs.
     Source: Abadi et al. 2016 (arXiv 1607.00133), algorithm 1; averaging views before the clip: De et al. 2022
     (arXiv 2204.13650); normalising: Bu et al. 2023 (arXiv 2206.07136), AUTO-S.
     """
     validate.count(1, views=views, **({} if views_per_pass is None else {"views_per_pass": views_per_pass}))
-    validate.positive(clip_norm=clip_norm)
-    if normalising_stability is not None:
-        validate.positive(normalising_stability=normalising_stability)
+    check_bounds(clip_norm, normalising_stability)
     check_module(module)
     examples = _count_examples(inputs, views)
-    gathered = _per_example_gradients(module, loss, inputs, examples, views_per_pass)
-    with full_precision(inputs[0].device.type):
-        norms = _norms(gathered, examples, inputs[0].device)
+    wanted = _wanted(mask, examples, inputs[0].device)
+    shrink = partial(_factors, clip_norm=clip_norm, normalising_stability=normalising_stability)
+    found = _sum_of(_per_example_gradients(module, loss, inputs, examples, views_per_pass), module, wanted, shrink)
+    if examples == 1:
+        return found
+    # Kernels are seen to multiply a neighbour's row by zero (bfloat16 on CPUs with AMX), which makes its NaN theirs. So
+    # whoever is not finite is computed alone: what one example contributes must not depend on another.
+    for n in (wanted & ~found.norms.isfinite()).nonzero().flatten().tolist():
+        own = tuple(t[n * views : (n + 1) * views] for t in inputs)
+        alone = _sum_of(_per_example_gradients(module, loss, own, 1, views_per_pass), module, wanted[n : n + 1], shrink)
+        found.norms[n] = alone.norms[0]
+        for name, contribution in alone.sum.items():
+            found.sum[name].add_(contribution)
+    return found
+
+
+def _sum_of(
+    gathered: Sequence[Gathered], module: nn.Module, wanted: Tensor, shrink: Callable[[Tensor], Tensor]
+) -> ClippedSum:
+    """The sum of the `wanted` finite examples, each times what `shrink` makes of its norm."""
+    with full_precision(wanted.device.type):
+        norms = _norms(gathered, len(wanted), wanted.device)
         finite = norms.isfinite()
-        kept = finite if mask is None else finite & mask.to(norms.device)
-        # where(), not a product: 0 * inf would be NaN.
-        factors = torch.where(kept, _factors(norms, clip_norm, normalising_stability), 0.0)
+        factors = torch.where(finite & wanted, shrink(norms), 0.0)  # not a product: 0 * inf would be NaN
         spoilt = None if bool(finite.all()) else finite  # zeroing costs a pass over all gradients: only where needed
         sums = {name: total for part in gathered for name, total in part.weighted_sum(factors, spoilt).items()}
     return ClippedSum(_in_order(module, sums), norms)
+
+
+def _wanted(mask: Tensor | None, examples: int, device: torch.device) -> Tensor:
+    if mask is None:
+        return torch.ones(examples, dtype=torch.bool, device=device)
+    if mask.shape != (examples,) or mask.dtype != torch.bool:
+        raise DataError(
+            f"mask must be bool [{examples}], one value per example; found {mask.dtype} {list(mask.shape)}."
+        )
+    return mask.to(device)
 
 
 def _in_order(module: nn.Module, sums: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -116,8 +143,7 @@ def _norms(gathered: Sequence[Gathered], examples: int, device: torch.device) ->
     """L2 norms over all parameters together, `[examples]`."""
     if not gathered:  # the loss uses no parameter
         return torch.zeros(examples, device=device)
-    norms: Tensor = torch.linalg.vector_norm(torch.stack([part.norms() for part in gathered]), dim=0)
-    return norms
+    return joint_norm(torch.stack([part.norms() for part in gathered]), dim=0)
 
 
 def _per_example_gradients(
@@ -150,15 +176,18 @@ def _backward(
     """One forward and one backward pass, with a loss counting `share`: what `gather` takes."""
     rows, device = len(inputs[0]), inputs[0].device
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    before = _buffer_states(module)
+    before = _states(module)
     uses = Uses(torch.zeros((), device=device, requires_grad=True)) if replay else None
     with torch.enable_grad(), leaves_in_place(module, parameters, examples, rows, uses) as leaves:
         losses = loss(module, *inputs)
         if losses.shape != (rows,):
             raise DataError(f"the loss must be one value per row, [{rows}]; found {list(losses.shape)}. Do not reduce.")
-        if _buffer_states(module) != before:
-            raise PrivacyError("buffers must not learn from private records; the loss changed one. Make it constant.")
-        noted = [] if uses is None else uses.noted
+        if _states(module) != before:
+            raise PrivacyError(
+                "buffers must not learn from private records, nor weights past the noise; the loss changed one. "
+                "Make it constant."
+            )
+        noted = [] if uses is None else [*uses.noted]  # a checkpoint runs again, and notes again, going back
         wanted = [*parameters.values(), *leaves.values(), *(use.probe for use in noted)]
         with torch.autocast(losses.device.type, enabled=False):  # each part goes back in the precision it came in
             found = torch.autograd.grad(losses, wanted, torch.full_like(losses, share), allow_unused=True)
@@ -173,6 +202,6 @@ def _backward(
     return leaves, stored, replayed
 
 
-def _buffer_states(module: nn.Module) -> list[tuple[int, int]]:
-    """Which tensor each buffer is and how often it was written to; reads no value."""
-    return [(id(buffer), buffer._version) for buffer in module.buffers()]
+def _states(module: nn.Module) -> list[tuple[int, int]]:
+    """Which tensor each buffer and each weight is and how often it was written to; reads no value."""
+    return [(id(tensor), tensor._version) for tensor in (*module.buffers(), *module.parameters())]

@@ -38,7 +38,9 @@ class Leaves:
         `positions` of an example are the rank that its gradient can have.
         """
         kept = (rows.numel() + math.prod(output)) // examples
-        if self.weight is None or self.uses is None or not worth_replaying(self.weight[0].numel(), kept, positions):
+        if not torch.is_grad_enabled() or self.weight is None or self.uses is None:
+            return self.weight, None
+        if not worth_replaying(self.weight[0].numel(), kept, positions):
             return self.weight, None
         probe = self.uses.zero.to(rows.dtype).expand(output)
         self.uses.noted.append(Use(self.weight, rows.detach(), probe, positions, gradients))

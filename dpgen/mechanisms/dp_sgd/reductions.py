@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-_NORM_BLOCK: Final = 1024
+_NORM_BLOCK: Final = 256
 
 
 @contextmanager
@@ -31,7 +31,14 @@ def wide(dtype: torch.dtype) -> torch.dtype:
 
 def row_norms(gradients: Tensor) -> Tensor:
     """L2 norm of each example's gradient, `[examples]`."""
-    return _row_norms(_in_memory_order(gradients).flatten(1), wide(gradients.dtype))
+    rows, dtype = _in_memory_order(gradients).flatten(1), wide(gradients.dtype)
+    return joint_norm(_block_norms(rows, dtype), dim=1)
+
+
+def joint_norm(parts: Tensor, dim: int) -> Tensor:
+    """The L2 norm of numbers that are norms of parts, along `dim`; added up in float64, since there may be many."""
+    norms: Tensor = torch.linalg.vector_norm(parts, dim=dim, dtype=torch.float64)
+    return norms.to(parts.dtype)
 
 
 def weighted_sum(gradients: Tensor, factors: Tensor, finite: Tensor | None) -> Tensor:
@@ -45,21 +52,21 @@ def weighted_sum(gradients: Tensor, factors: Tensor, finite: Tensor | None) -> T
     return total.permute([order.index(axis) for axis in range(1, gradients.ndim)]).contiguous()
 
 
-def _row_norms(rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """L2 norm of each row, block by block.
+def _block_norms(rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """L2 norms of the blocks of each row, `[examples, blocks]`.
 
-    The CPU adds the squares of a row one after another: over millions of entries the norm came out 0.2 % too small,
-    and so the clipped example 0.2 % too long.
+    The CPU adds the squares of a row one after another in a few lanes, and what is small beside the sum so far is lost:
+    over millions of entries the norm came out 0.2 % too small, over 2,000 up to 2e-6, and so the clipped example too
+    long. Within a block the loss is below 5e-7.
     """
     whole = rows.shape[1] // _NORM_BLOCK * _NORM_BLOCK
-    if whole <= _NORM_BLOCK:
-        norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=dtype)
-        return norms
-    blocks = torch.linalg.vector_norm(rows[:, :whole].view(len(rows), -1, _NORM_BLOCK), dim=2, dtype=dtype)
-    if whole < rows.shape[1]:
-        rest = torch.linalg.vector_norm(rows[:, whole:], dim=1, keepdim=True, dtype=dtype)
-        blocks = torch.cat([blocks, rest], dim=1)
-    return _row_norms(blocks, dtype)
+    blocks = torch.linalg.vector_norm(
+        rows[:, :whole].view(len(rows), whole // _NORM_BLOCK, _NORM_BLOCK), dim=2, dtype=dtype
+    )
+    if whole == rows.shape[1]:
+        return blocks
+    rest = torch.linalg.vector_norm(rows[:, whole:], dim=1, keepdim=True, dtype=dtype)
+    return torch.cat([blocks, rest], dim=1)
 
 
 def _memory_order(gradients: Tensor) -> list[int]:

@@ -21,7 +21,7 @@ from dpgen.errors import InvalidValue
 from dpgen.events import DpEvent, Gaussian, PoissonSampled, SelfComposed
 from dpgen.mechanisms.base import Mechanism, Records
 from dpgen.mechanisms.context import RunContext
-from dpgen.mechanisms.dp_sgd.checks import check_module
+from dpgen.mechanisms.dp_sgd.checks import check_bounds, check_module
 from dpgen.mechanisms.dp_sgd.computed import computed_loss
 from dpgen.mechanisms.dp_sgd.gradients import RowLoss
 from dpgen.mechanisms.dp_sgd.memory import most_rows
@@ -118,11 +118,10 @@ class DpSgd(Mechanism[TrainedModule]):
     phase: str = "dp-sgd"
 
     def __post_init__(self) -> None:
-        validate.positive(clip_norm=self.clip_norm, sampling_probability=self.sampling_probability)
+        check_bounds(self.clip_norm, self.normalising_stability)
+        validate.positive(sampling_probability=self.sampling_probability)
         validate.probability(sampling_probability=self.sampling_probability, ema_decay=self.ema_decay)
         validate.not_negative(noise_multiplier=self.noise_multiplier)
-        if self.normalising_stability is not None:
-            validate.positive(normalising_stability=self.normalising_stability)
         validate.count(1, steps=self.steps, nominal_records=self.nominal_records, views=self.views)
         if not self.phase:
             raise InvalidValue("phase must be a name such as 'finetune'; found ''.")
