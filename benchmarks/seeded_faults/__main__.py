@@ -3,12 +3,12 @@
     python -m benchmarks.seeded_faults [--area NAME] [--name FAULT] [--jobs 2] [--until STAGE] [--json FILE]
 
 Each fault is put alone into a copy of the tree (`--tree HEAD`, another commit, or `working`). The tests named with it
-run first, then those that take under two minutes (`tests/unit`, `tests/replay`, `tests/conformance`), then all that CI
-runs; the first failure ends the trial. Before any fault is tried, the tests named must pass in the tree as it is.
-Benign changes (renames, sums in another order, other batches) must fail no test; they are tried all at once.
+run first, then those that take under two minutes together (`trial.QUICK`), then all that CI runs; the first failure
+ends the trial. Before any fault is tried, the tests named must pass in the tree as it is. Benign changes (renames, sums
+in another order, other batches) must fail no test; they are tried all at once.
 
 `--json` adds to the rows of an earlier run, so areas can be run one by one; `--page` puts the table into a page.
-Exit code 0 when at least 95 % of the faults are caught, 80 % of them by the tests under two minutes, and every benign
+Exit code 0 when at least 95 % of the faults are caught, 80 % of them by tests under two minutes, and every benign
 change passes; 1 when not; 2 when there is nothing to judge: faults of another tree, or tests that fail without one.
 """
 

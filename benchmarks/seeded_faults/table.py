@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from benchmarks.seeded_faults.fault import Fault
-from benchmarks.seeded_faults.trial import Outcome
+from benchmarks.seeded_faults.trial import Outcome, is_quick
 
 CAUGHT: Final = 0.95
 CAUGHT_QUICKLY: Final = 0.80
@@ -41,7 +41,7 @@ def summary(rows: Sequence[Row]) -> dict[str, int]:
     return {
         "faults": len(faults),
         "caught": sum(line["stage"] != "escaped" for line in faults),
-        "caught_in_two_minutes": sum(line["stage"] in ("targeted", "quick") for line in faults),
+        "caught_in_two_minutes": sum(is_quick(line["test"]) for line in faults),
         "benign": len(benign),
         "benign_let_through": sum(line["stage"] == "escaped" for line in benign),
     }
@@ -95,10 +95,10 @@ def _escaped(rows: Sequence[Row], faults: Sequence[Fault]) -> str:
 
 
 def _each(rows: Sequence[Row]) -> str:
-    lines = ["| Area | Fault | Caught by | Stage |", "| --- | --- | --- | --- |"]
+    lines = ["| Area | Fault | Caught by | Under two minutes |", "| --- | --- | --- | --- |"]
     for line in rows:
         test = (line["test"] or "").rpartition("/")[2].replace("|", "\\|")
         caught = f"`{test}`" if test else "none, as it should" if line["benign"] else "**nothing**"
-        stage = "" if line["stage"] == "escaped" else line["stage"]
-        lines.append(f"| {line['area']} | {line['fault'].replace('_', ' ')} | {caught} | {stage} |")
+        quickly = "yes" if is_quick(line["test"]) else "" if line["benign"] else "no"
+        lines.append(f"| {line['area']} | {line['fault'].replace('_', ' ')} | {caught} | {quickly} |")
     return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -18,12 +19,20 @@ from benchmarks.seeded_faults.tree import another_copy
 
 Stage: TypeAlias = Literal["targeted", "quick", "all", "escaped"]
 
-QUICK: Final = ("tests/unit", "tests/replay", "tests/conformance", "--ignore-glob=tests/unit/test_benchmark_*")
-"""The tests that run in under two minutes on two cores (`-n 2`): about 210 s of processor time. What tests the
-benchmarks themselves is left out."""
+QUICK: Final = (
+    "tests/unit",
+    "tests/replay",
+    "tests/conformance",
+    "tests/integration/test_run_folder.py",
+    "tests/integration/test_diffusion_runs.py",
+)
+"""The tests that run in under two minutes on two cores (`-n 2`): about 210 s of processor time."""
+
+NOT_QUICK: Final = ("tests/unit/test_benchmark_*", "tests/unit/mechanisms/test_dp_sgd_compute.py")
+"""Of these, what is left out: what tests the benchmarks themselves, and what waits for a compiler."""
 
 STAGES: Final = ("targeted", "quick", "all")
-_TESTS_OF: Final = {"quick": QUICK, "all": ("tests",)}
+_TESTS_OF: Final = {"quick": (*QUICK, *(f"--ignore-glob={left_out}" for left_out in NOT_QUICK)), "all": ("tests",)}
 
 _OWN_TEST: Final = "tests/unit/test_benchmark_seeded_faults.py"
 """It says that every fault applies, so it fails wherever one was applied."""
@@ -46,6 +55,12 @@ class Outcome:
     def good(self) -> bool:
         """A fault was caught, or a benign change was let through."""
         return (self.stage == "escaped") == self.fault.benign
+
+
+def is_quick(test: str | None) -> bool:
+    """Whether `test` is one of those that take under two minutes together."""
+    file = (test or "").partition("::")[0]
+    return file.startswith(QUICK) and not any(fnmatch(file, left_out) for left_out in NOT_QUICK)
 
 
 def first_failure(tree: Path, tests: Sequence[str]) -> str | None:

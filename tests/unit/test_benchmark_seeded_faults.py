@@ -12,7 +12,7 @@ pytest.importorskip("benchmarks.seeded_faults", reason="benchmarks are not part 
 from benchmarks.seeded_faults import table
 from benchmarks.seeded_faults.fault import Fault, all_faults
 from benchmarks.seeded_faults.tree import ROOT
-from benchmarks.seeded_faults.trial import Outcome, try_fault, try_together
+from benchmarks.seeded_faults.trial import Outcome, is_quick, try_fault, try_together
 
 FAULTS = all_faults()
 AREAS = {"accounting", "histogram", "dp_sgd", "sampler", "ledger", "pipeline", "plugin", "evaluation", "persistence",
@@ -76,23 +76,37 @@ def test_a_fault_of_another_tree_is_told(toy, change, complaint):
     assert complaint in replace(HALF, **change).complaint(toy)
 
 
-def rows(*stages, benign=False):
-    outcomes = [Outcome(replace(HALF, name=f"{benign} {i}", benign=benign), s, None, 1.0) for i, s in enumerate(stages)]
+QUICK_TEST, SLOW_TEST = "tests/unit/test_events.py::test_x", "tests/integration/test_run_killed.py::test_y"
+
+
+def rows(*tests, benign=False):
+    outcomes = [
+        Outcome(replace(HALF, name=f"{benign} {i}", benign=benign), "all" if test else "escaped", test, 1.0)
+        for i, test in enumerate(tests)
+    ]
     return [table.row(outcome, tree="abc", until="all") for outcome in outcomes]
 
 
 @pytest.mark.parametrize(
     ("found", "enough"),
     [
-        (rows(*["targeted"] * 19, "escaped"), True),
-        (rows(*["targeted"] * 18, "escaped", "escaped"), False),
-        (rows(*["quick"] * 16, *["all"] * 4), True),
-        (rows(*["quick"] * 15, *["all"] * 5), False),
-        (rows("targeted") + rows("targeted", benign=True), False),
+        (rows(*[QUICK_TEST] * 19, None), True),
+        (rows(*[QUICK_TEST] * 18, None, None), False),
+        (rows(*[QUICK_TEST] * 16, *[SLOW_TEST] * 4), True),
+        (rows(*[QUICK_TEST] * 15, *[SLOW_TEST] * 5), False),
+        (rows(QUICK_TEST) + rows(QUICK_TEST, benign=True), False),
     ],
 )
 def test_the_goals_are_those_of_the_promise(found, enough):
     assert table.met(table.summary(found)) is enough
+
+
+@pytest.mark.parametrize(
+    ("test", "quickly"),
+    [(QUICK_TEST, True), (SLOW_TEST, False), ("tests/unit/test_benchmark_dp_sgd.py::test_z", False), (None, False)],
+)
+def test_which_tests_take_under_two_minutes(test, quickly):
+    assert is_quick(test) is quickly
 
 
 def test_a_later_run_replaces_its_rows_and_what_is_no_fault_any_more_goes(tmp_path):
@@ -105,7 +119,7 @@ def test_a_later_run_replaces_its_rows_and_what_is_no_fault_any_more_goes(tmp_pa
 
 
 def test_the_page_says_what_escaped_and_why():
-    found = rows("escaped", "targeted")
+    found = rows(None, QUICK_TEST)
     text = table.as_markdown(found, [replace(HALF, name="False 0", escapes="because.")])
     assert "| toy | 2 | 1 (50%) | 1 (50%) |" in text
     assert "- `False 0`: because." in text
