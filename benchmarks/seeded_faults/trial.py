@@ -24,9 +24,8 @@ QUICK: Final = (
     "tests/replay",
     "tests/conformance",
     "tests/integration/test_run_folder.py",
-    "tests/integration/test_diffusion_runs.py",
 )
-"""The tests that run in under two minutes on two cores (`-n 2`): about 210 s of processor time."""
+"""The tests that run in under two minutes on two cores (`-n 2`): about 200 s of processor time."""
 
 NOT_QUICK: Final = ("tests/unit/test_benchmark_*", "tests/unit/mechanisms/test_dp_sgd_compute.py")
 """Of these, what is left out: what tests the benchmarks themselves, and what waits for a compiler."""
