@@ -10,6 +10,7 @@ from dpgen.cli.commands.account import account
 from dpgen.cli.commands.audit import audit
 from dpgen.cli.commands.check import check
 from dpgen.cli.commands.cite import cite
+from dpgen.cli.commands.config import config
 from dpgen.cli.commands.demo import demo
 from dpgen.cli.commands.doctor import doctor
 from dpgen.cli.commands.plan import plan
@@ -29,6 +30,7 @@ app = typer.Typer(
 
 for command in (demo, plan, run, sample, account, verify, audit, check, plugins, doctor, cite):
     app.command()(command)
+app.add_typer(config, name="config")
 
 
 @app.callback()

@@ -18,15 +18,16 @@ from dpgen.record import RunRecord
 from dpgen.report import SAMPLES, read_findings, upper_bound
 
 
-def run_and_show(configured: Callable[[], Config], output: Output, *, resume: bool) -> None:
+def run_and_show(configured: Callable[[], Config], output: Output, *, resume: bool, origin: str) -> None:
     """Plan, say the price, run, and print the guarantee, the scores and where everything lies.
 
+    `origin` names the configuration in errors.
     Of several processes that torchrun started together the first one speaks.
     """
     with joined() as world:
         output = output if world.is_first else Output(silent=True)
         registry = default_registry()
-        prepared = world.attempt(lambda: prepare(configured(), registry))
+        prepared = world.attempt(lambda: prepare(configured(), registry, origin=origin))
         folder = RunFolder(prepared.config.run.folder)
         if folder.finished and resume:
             output.note(f"The run in {folder.root} is finished; nothing is left to do.")

@@ -17,20 +17,19 @@ if TYPE_CHECKING:
 
 
 def plan_table(prepared: Prepared) -> RenderableType:
-    """One line a charge: noise, its epsilon alone, the epsilon up to and with it, what leaving it out saves, event."""
+    """One line a charge: noise, its epsilon alone, the epsilon up to and with it, what leaving it out saves; events."""
     from dpgen.report import upper_bound
 
-    table = _table("charge", "noise multiplier", "own epsilon", "cumulative epsilon", "marginal epsilon", "event")
+    table = _table("charge")
+    for column in ("noise\nmultiplier", "epsilon\nalone", "cumulative\nepsilon", "marginal\nepsilon"):
+        table.add_column(column, justify="right")
     for line in prepared.prices:
         noise = "" if line.noise_multiplier is None else f"{line.noise_multiplier:.4f}"
-        table.add_row(
-            line.label,
-            noise,
-            upper_bound(line.own_epsilon),
-            upper_bound(line.cumulative_epsilon),
-            f"{line.marginal_epsilon:.4g}",
-            Text(str(line.event)),
-        )
+        prices = upper_bound(line.own_epsilon), upper_bound(line.cumulative_epsilon), f"{line.marginal_epsilon:.4g}"
+        table.add_row(line.label, noise, *prices)
+    events = Table.grid(padding=(0, 2))  # below: they are too long for a column
+    for line in prepared.prices:
+        events.add_row(Text(line.label, style="bold"), Text(str(line.event)))
     budget = prepared.budget
     summary = (
         f"budget epsilon={budget.epsilon:.4g} at delta={budget.delta:.3g}, {budget.relation}, "
@@ -40,7 +39,7 @@ def plan_table(prepared: Prepared) -> RenderableType:
     if prepared.group is not None:
         size, (epsilon, delta) = prepared.task.info.max_images_per_person, prepared.group
         notes.append(f"for {size} images of one person: epsilon={upper_bound(epsilon)}, delta={upper_bound(delta)}")
-    return Group(table, *(Text(f"- {note}") for note in notes), Text(summary))
+    return Group(table, Text(), events, *(Text(f"- {note}") for note in notes), Text(summary))
 
 
 def facts_table(facts: Mapping[str, object]) -> RenderableType:

@@ -1,6 +1,6 @@
 """A run's configuration: frozen tables, TOML in and out."""
 
-from dpgen.config.reading import from_toml, load, preset, presets, to_toml, validated
+from dpgen.config.reading import from_toml, load, overridden, preset, presets, to_toml, validated
 from dpgen.config.tables import Config, DataConfig, MethodConfig, PrivacyConfig, RunConfig
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "RunConfig",
     "from_toml",
     "load",
+    "overridden",
     "preset",
     "presets",
     "to_toml",

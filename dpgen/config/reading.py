@@ -57,9 +57,7 @@ def from_toml(text: str, overrides: Sequence[str] = (), *, name: str = "the conf
         raise ConfigError(
             f"{name} holds a value that TOML cannot take ({type(error).__name__}). Use plain numbers and few levels."
         ) from None
-    for override in overrides:
-        _apply(data, override)
-    return validated(Config, data, name=name)
+    return validated(Config, overridden(data, overrides), name=name)
 
 
 def to_toml(config: Config) -> str:
@@ -71,12 +69,32 @@ def to_toml(config: Config) -> str:
 
 
 def validated(schema: type[Model], data: Mapping[str, Any], *, name: str, under: tuple[str, ...] = ()) -> Model:
-    """`data` as a `schema`, or one `ConfigError` with all that is wrong; `under` is the key path of the table."""
+    """`data` as a `schema`, or one `ConfigError` with all that is wrong; `under` is the key path of the table.
+
+    A table that is given in part keeps the rest of its default, also where a method's default is not its table's own.
+    """
     try:
-        return schema.model_validate(dict(data))
+        return schema.model_validate(_completed(schema, data))
     except ValidationError as error:
         lines = {_explain(schema, under, item) for item in error.errors(include_url=False)}
         raise ConfigError("\n  ".join([f"{name} has {len(lines)} error(s):", *sorted(lines)])) from None
+
+
+def overridden(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """`data`, changed in place by overrides such as `privacy.epsilon=1.0`. Raises: `ConfigError` for another form."""
+    for override in overrides:
+        _apply(data, override)
+    return data
+
+
+def _completed(schema: type[BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
+    """`data`, with each table that it gives in part laid over the default of that table."""
+    whole = dict(data)
+    for key, field in schema.model_fields.items():
+        default = None if key not in data else field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel) and isinstance(data[key], Mapping):
+            whole[key] = default.model_dump() | _completed(type(default), data[key])
+    return whole
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

@@ -18,7 +18,7 @@ Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 class Table(BaseModel):
     """Base of all tables: frozen, finite numbers, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class PrivacyConfig(Table):
@@ -29,7 +29,9 @@ class PrivacyConfig(Table):
     delta: float | Literal["auto"] = "auto"
     """A number in (0, 1), or "auto": 1 / (N ln N) with N the declared number of records."""
     relation: NeighboringRelation = ADD_OR_REMOVE_ONE
+    """Which two data sets must be hard to tell apart: add_or_remove_one, or replace_one."""
     accountant: str = "pld"
+    """Who proves the price: pld (certified), prv, rdp, gdp, or one of a plugin."""
     ledger: str | None = None
     """Path of the data owner's ledger, which adds up all runs on the same data; None keeps no such account."""
     ledger_epsilon: float | None = Field(default=None, gt=0)
@@ -84,8 +86,11 @@ class DataConfig(Table):
     size: int | None = Field(default=None, ge=1)
     """Height and width in pixels that every image is brought to."""
     channels: Literal[1, 3] | None = None
+    """1 (grey) or 3 (RGB), which every image is brought to."""
     unit: Literal["image", "person"] = "image"
+    """Whose presence the guarantee hides."""
     max_images_per_person: int = Field(default=1, ge=1)
+    """For the unit "person": the guarantee for that many images together is printed."""
     on_corrupt: Literal["refuse", "constant"] = "refuse"
     """What a file that cannot be decoded does: refuse the whole set, or be replaced by a mid-grey image."""
     public_options: dict[str, Any] = Field(default_factory=dict)
@@ -124,6 +129,7 @@ class ComputeConfig(Table):
     device: str = "auto"
     """A torch device, or "auto": the first CUDA device where there is one, else the CPU."""
     threads: int | None = Field(default=None, ge=1)
+    """CPU threads; None leaves torch its own number."""
     physical_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Rows in memory at once; "auto" measures how many fit and are of use, on made-up images."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -138,6 +144,7 @@ class RunConfig(Table):
     """`[run]`: the run's name, its folder, its public seed, and how many images it makes."""
 
     name: str = Name
+    """Letters, digits, dots, hyphens and underscores."""
     output: str | None = None
     """The run folder; None means runs/NAME."""
     seed: int = Field(default=0, ge=0)

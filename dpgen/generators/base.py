@@ -19,9 +19,12 @@ from dpgen.mechanisms.context import Progress, RunContext
 
 
 class GeneratorConfig(BaseModel):
-    """Base of a generator's settings: frozen, and an unknown key is an error."""
+    """Base of a generator's settings: frozen, and an unknown key is an error.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    The docstring of a setting, or its `description`, explains it in what `dpgen config` prints.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from dpgen.accountants.base import Accountant
@@ -73,17 +74,25 @@ class Prepared:
         }
 
 
-def prepare(config: Config, registry: Registry, *, data_at_hand: bool = True) -> Prepared:
+def prepare(
+    config: Config,
+    registry: Registry,
+    *,
+    data_at_hand: bool = True,
+    origin: str = "the configuration",
+    sources: Named = MappingProxyType({}),
+) -> Prepared:
     """Plan and price the run of `config`. Nothing private is opened and nothing is written.
 
     `data_at_hand` False prices a run where its data is not: then all facts about it must be declared, classes too.
+    `origin` names the configuration in errors. `sources` are known by name besides those of `registry`.
     Raises: `ConfigError`, `UnknownName` for settings; `CalibrationError`, `BudgetExceeded` where the budget does not
     suffice; `UnsupportedEvent` where the accountant has no proved price.
     """
     kind = registry.generator(config.method.name)
-    settings = validated(kind.Config, config.method.settings, name="the configuration", under=("method",))
+    settings = validated(kind.Config, config.method.settings, name=origin, under=("method",))
     generator, accountant = kind(settings), registry.accountant(config.privacy.accountant)()
-    named = {name: registry.dataset(name) for name in registry.datasets()}
+    named = {name: registry.dataset(name) for name in registry.datasets()} | dict(sources)
     declared, absent = config.data.classes, not data_at_hand
     private = open_source(config.data.private, named=named, class_names=declared, may_be_absent=absent)
     public = _public(config.data, named)

@@ -25,4 +25,5 @@ def demo(
 
     budget = [] if epsilon is None else [f"privacy.epsilon={epsilon}"]
     changed = [*budget, *(overrides or []), f"run.output={out}"]
-    run_and_show(lambda: preset("demo", changed), Output(json=json, quiet=quiet), resume=resume)
+    output = Output(json=json, quiet=quiet)
+    run_and_show(lambda: preset("demo", changed), output, resume=resume, origin="preset demo")

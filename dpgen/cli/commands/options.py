@@ -35,3 +35,8 @@ def configuration(file: Path | None, preset: str | None, overrides: list[str]) -
         return config.preset(preset, overrides)
     assert file is not None
     return config.load(file, overrides)
+
+
+def origin(file: Path | None, preset: str | None) -> str:
+    """What an error calls the configuration."""
+    return str(file) if file is not None else f"preset {preset}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpgen.cli.commands.options import ConfigFile, Json, Overrides, Preset, configuration
+from dpgen.cli.commands.options import ConfigFile, Json, Overrides, Preset, configuration, origin
 
 
 def plan(config: ConfigFile = None, preset: Preset = None, overrides: Overrides = None, json: Json = False) -> None:
@@ -12,5 +12,6 @@ def plan(config: ConfigFile = None, preset: Preset = None, overrides: Overrides 
     from dpgen.pipeline import prepare
     from dpgen.plugins.registry import default_registry
 
-    prepared = prepare(configuration(config, preset, overrides or []), default_registry(), data_at_hand=False)
+    chosen = configuration(config, preset, overrides or [])
+    prepared = prepare(chosen, default_registry(), data_at_hand=False, origin=origin(config, preset))
     Output(json=json).result(prepared.to_json(), plan_table(prepared))

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from dpgen.cli.commands.options import ConfigFile, Json, Overrides, Preset, Quiet, configuration
+from dpgen.cli.commands.options import ConfigFile, Json, Overrides, Preset, Quiet, configuration, origin
 
 
 def run(
@@ -24,4 +24,9 @@ def run(
     from dpgen.cli.running import run_and_show
 
     changed = [*(overrides or []), *([] if out is None else [f"run.output={out}"])]
-    run_and_show(lambda: configuration(config, preset, changed), Output(json=json, quiet=quiet), resume=resume)
+    run_and_show(
+        lambda: configuration(config, preset, changed),
+        Output(json=json, quiet=quiet),
+        resume=resume,
+        origin=origin(config, preset),
+    )
