@@ -66,7 +66,7 @@ def training_inputs(settings: NoiseLevelSettings, space: Space = PIXELS) -> Trai
 
 def log_normal_level(quantile: Tensor, settings: NoiseLevelSettings) -> Tensor:
     """The noise level at a quantile in [0, 1): exp(mean + deviation * z), z the normal quantile."""
-    z = torch.special.ndtri(quantile.clamp(1e-6, 1 - 1e-6))
+    z: Tensor = torch.special.ndtri(quantile.clamp(1e-6, 1 - 1e-6))
     return (settings.mean + settings.deviation * z).exp()
 
 

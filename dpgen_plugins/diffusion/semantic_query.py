@@ -64,7 +64,7 @@ class TopClassVotes:
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         """Cells `label * public classes + public class`, int64 `[n, votes]`."""
         with torch.inference_mode():
-            likeliest = self.network.eval()(images.to(self.device)).topk(self.votes, dim=1).indices.cpu()
+            likeliest: Tensor = self.network.eval()(images.to(self.device)).topk(self.votes, dim=1).indices.cpu()
         return labels[:, None] * self.network.classes + likeliest
 
 

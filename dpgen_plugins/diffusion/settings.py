@@ -14,38 +14,38 @@ class _Settings(BaseModel):
 class NetworkSettings(_Settings):
     """The U-Net; see `dpgen.networks.unet.UNet`."""
 
-    base: int = Field(32, ge=4, multiple_of=4)
-    multipliers: tuple[int, ...] = Field((1, 2), min_length=1)
-    blocks: int = Field(1, ge=1)
+    base: int = Field(default=32, ge=4, multiple_of=4)
+    multipliers: tuple[int, ...] = Field(default=(1, 2), min_length=1)
+    blocks: int = Field(default=1, ge=1)
     attention: tuple[int, ...] = ()
-    embedding: int = Field(2, ge=1)
-    patch: int = Field(1, ge=1)
+    embedding: int = Field(default=2, ge=1)
+    patch: int = Field(default=1, ge=1)
 
 
 class NoiseLevelSettings(_Settings):
     """ln(noise level) in training is normal with this mean and deviation."""
 
     mean: float = -0.6
-    deviation: float = Field(1.2, gt=0)
+    deviation: float = Field(default=1.2, gt=0)
 
 
 class PretrainSettings(_Settings):
     """Ordinary training on public images: Adam, a short warm-up, then a linear decay of the learning rate."""
 
-    steps: int = Field(2000, ge=1)
-    batch: int = Field(128, ge=1)
-    learning_rate: float = Field(2e-3, gt=0)
-    final_learning_rate: float = Field(0.1, ge=0, le=1, description="share of the rate left at the last step")
-    ema_decay: float = Field(0.99, ge=0, lt=1)
-    jitter: float = Field(0.0, ge=0, description="strength of the random deformation of public images")
+    steps: int = Field(default=2000, ge=1)
+    batch: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    final_learning_rate: float = Field(default=0.1, ge=0, le=1, description="share of the rate left at the last step")
+    ema_decay: float = Field(default=0.99, ge=0, lt=1)
+    jitter: float = Field(default=0.0, ge=0, description="strength of the random deformation of public images")
 
 
 class LabelSettings(_Settings):
     """What the labels of the public set are used for, when all of it is pretrained on. Public choices, all free."""
 
-    conditional: bool = Field(True, description="pretrain with the public classes as labels; else as one class")
+    conditional: bool = Field(default=True, description="pretrain with the public classes as labels; else as one class")
     start: Literal["mean", "names", "first"] = Field(
-        "mean",
+        default="mean",
         description="embedding that each private class starts from: the mean of the public classes; the public class "
         "of the same name (the mean where there is none); or the public class of the same index",
     )
@@ -54,21 +54,23 @@ class LabelSettings(_Settings):
 class AutoencoderSettings(PretrainSettings):
     """The autoencoder of a latent space and its training on public images."""
 
-    steps: int = Field(1500, ge=1)
-    batch: int = Field(64, ge=1)
-    codes: int = Field(4, ge=1, description="channels of a code")
-    halvings: int = Field(1, ge=1, description="times that the side of a code is half of the image's")
-    width: int = Field(32, ge=4, multiple_of=4)
-    noise: float = Field(0.1, ge=0, description="deviation of the noise on codes that the decoder learns to undo")
+    steps: int = Field(default=1500, ge=1)
+    batch: int = Field(default=64, ge=1)
+    codes: int = Field(default=4, ge=1, description="channels of a code")
+    halvings: int = Field(default=1, ge=1, description="times that the side of a code is half of the image's")
+    width: int = Field(default=32, ge=4, multiple_of=4)
+    noise: float = Field(
+        default=0.1, ge=0, description="deviation of the noise on codes that the decoder learns to undo"
+    )
 
 
 class AdapterSettings(_Settings):
     """Low-rank adapters: a layer's weight W becomes W + (alpha / rank) B A."""
 
-    rank: int = Field(8, ge=1)
-    alpha: float = Field(8.0, gt=0)
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=8.0, gt=0)
     targets: tuple[str, ...] = Field(
-        ("*.attention", "*.modulation", "embed1", "embed2"),
+        default=("*.attention", "*.modulation", "embed1", "embed2"),
         min_length=1,
         description="patterns of the names of layers, or of parts that hold them; '*' is every Linear and Conv2d",
     )
@@ -77,82 +79,91 @@ class AdapterSettings(_Settings):
 class FinetuneSettings(_Settings):
     """DP-SGD. The sampling probability is `expected_batch` / declared records; the noise is solved from the budget."""
 
-    expected_batch: float = Field(1024, gt=0)
-    steps: int = Field(300, ge=1)
-    views: int = Field(1, ge=1, description="noise levels per image, averaged before the one clip")
-    clip_norm: float = Field(0.5, gt=0)
-    learning_rate: float = Field(3e-3, gt=0)
-    final_learning_rate: float = Field(0.1, ge=0, le=1, description="share of the rate left at the last step")
-    ema_decay: float = Field(0.985, ge=0, lt=1)
+    expected_batch: float = Field(default=1024, gt=0)
+    steps: int = Field(default=300, ge=1)
+    views: int = Field(default=1, ge=1, description="noise levels per image, averaged before the one clip")
+    clip_norm: float = Field(default=0.5, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    final_learning_rate: float = Field(default=0.1, ge=0, le=1, description="share of the rate left at the last step")
+    ema_decay: float = Field(default=0.985, ge=0, lt=1)
 
 
 class SamplerSettings(_Settings):
     """How images are drawn. `churn` > 0 makes Heun stochastic."""
 
     method: Literal["heun", "ddim"] = "heun"
-    steps: int = Field(18, ge=2)
-    lowest: float = Field(0.01, gt=0)
-    highest: float = Field(20.0, gt=0)
-    rho: float = Field(5.0, gt=0)
-    churn: float = Field(0.0, ge=0)
-    batch: int = Field(500, ge=1)
+    steps: int = Field(default=18, ge=2)
+    lowest: float = Field(default=0.01, gt=0)
+    highest: float = Field(default=20.0, gt=0)
+    rho: float = Field(default=5.0, gt=0)
+    churn: float = Field(default=0.0, ge=0)
+    batch: int = Field(default=500, ge=1)
 
 
 class QuerySettings(_Settings):
     """The semantic query: each private image votes for the public classes it resembles most."""
 
-    votes: int = Field(3, ge=1, description="public classes that one image votes for (top-k)")
+    votes: int = Field(default=3, ge=1, description="public classes that one image votes for (top-k)")
     budget_share: float = Field(
-        0.05, gt=0, lt=1, description="epsilon of the query alone, as a share of the run's epsilon"
+        default=0.05, gt=0, lt=1, description="epsilon of the query alone, as a share of the run's epsilon"
     )
-    classes_per_class: int = Field(1, ge=1, description="public classes that each private class takes")
-    classifier_width: int = Field(32, ge=4)
-    classifier_steps: int = Field(700, ge=1)
-    jitter: float = Field(1.0, ge=0, description="strength of the random deformation of its training images")
+    classes_per_class: int = Field(default=1, ge=1, description="public classes that each private class takes")
+    classifier_width: int = Field(default=32, ge=4)
+    classifier_steps: int = Field(default=700, ge=1)
+    jitter: float = Field(default=1.0, ge=0, description="strength of the random deformation of its training images")
 
 
 class CentralImageSettings(_Settings):
     """The central images of DP-FETA: noisy mean or mode images of each class, over random samples of the records."""
 
     kind: Literal["mean", "mode"] = "mean"
-    rounds: int = Field(5, ge=1, description="samples drawn; each gives one image of each class")
-    expected_batch: float = Field(6000, gt=0, description="expected size of a sample")
+    rounds: int = Field(default=5, ge=1, description="samples drawn; each gives one image of each class")
+    expected_batch: float = Field(default=6000, gt=0, description="expected size of a sample")
     budget_share: float = Field(
-        0.1, gt=0, lt=1, description="epsilon of the central images alone, as a share of the run's epsilon"
+        default=0.1, gt=0, lt=1, description="epsilon of the central images alone, as a share of the run's epsilon"
     )
-    factor: int = Field(2, ge=1, description="side of the pixel cells that are averaged into one before the sum")
+    factor: int = Field(
+        default=2, ge=1, description="side of the pixel cells that are averaged into one before the sum"
+    )
     origin: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         le=1,
         description="mean: grey value that pixels are measured from; 0.5 for photographs",
     )
     brightness: float = Field(
-        0.4, gt=0, le=1, description="mean: root mean square distance from `origin` beyond which an image is clipped"
+        default=0.4,
+        gt=0,
+        le=1,
+        description="mean: root mean square distance from `origin` beyond which an image is clipped",
     )
-    bins: int = Field(2, ge=2, description="mode: grey values that are told apart")
-    finish: bool = Field(True, description="smooth the images by a 3 x 3 median, and sharpen grey ones, as published")
+    bins: int = Field(default=2, ge=2, description="mode: grey values that are told apart")
+    finish: bool = Field(
+        default=True, description="smooth the images by a 3 x 3 median, and sharpen grey ones, as published"
+    )
 
 
 class WarmUpSettings(PretrainSettings):
     """Ordinary training on the central images. `jitter` is the strength of their random variation."""
 
-    steps: int = Field(2000, ge=1)
-    batch: int = Field(64, ge=1)
-    jitter: float = Field(1.0, ge=0, description="strength of the random variation of the central images")
+    steps: int = Field(default=2000, ge=1)
+    batch: int = Field(default=64, ge=1)
+    jitter: float = Field(default=1.0, ge=0, description="strength of the random variation of the central images")
 
 
 class FrequencySettings(_Settings):
     """FETA-Pro's auxiliary: noisy random Fourier features of each class, and the generator trained to match them."""
 
-    features: int = Field(4000, ge=2, multiple_of=2, description="random Fourier features of an image")
-    bandwidth: float = Field(10.25, gt=0, description="of the Gaussian kernel, in Euclidean distance of [0, 1] pixels")
-    budget_share: float = Field(
-        0.15, gt=0, lt=1, description="epsilon of the noisy features alone, as a share of the run's epsilon"
+    features: int = Field(default=4000, ge=2, multiple_of=2, description="random Fourier features of an image")
+    bandwidth: float = Field(
+        default=10.25, gt=0, description="of the Gaussian kernel, in Euclidean distance of [0, 1] pixels"
     )
-    width: int = Field(16, ge=1, description="channels of the auxiliary generator's last hidden layer")
-    latent: int = Field(10, ge=1, description="random inputs of the auxiliary generator")
-    steps: int = Field(1500, ge=1, description="of its training")
-    batch: int = Field(100, ge=1)
-    learning_rate: float = Field(1e-2, gt=0)
-    samples: int = Field(10000, ge=1, description="images that it gives to the second warm-up")
+    budget_share: float = Field(
+        default=0.15, gt=0, lt=1, description="epsilon of the noisy features alone, as a share of the run's epsilon"
+    )
+    width: int = Field(default=16, ge=1, description="channels of the auxiliary generator's last hidden layer")
+    latent: int = Field(default=10, ge=1, description="random inputs of the auxiliary generator")
+    steps: int = Field(default=1500, ge=1, description="of its training")
+    batch: int = Field(default=100, ge=1)
+    learning_rate: float = Field(default=1e-2, gt=0)
+    samples: int = Field(default=10000, ge=1, description="images that it gives to the second warm-up")

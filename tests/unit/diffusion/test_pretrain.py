@@ -68,3 +68,20 @@ def test_resumed_equals_uninterrupted(stop: int) -> None:
 def test_another_seed_gives_other_weights() -> None:
     first, second = train(Checkpoints(), SilentProgress()), train(Checkpoints(), SilentProgress(), seed=1)
     assert any(not torch.equal(first[name], second[name]) for name in first)
+
+
+def test_two_trainings_of_one_run_do_not_share_draws_or_checkpoints() -> None:
+    context = RunContext(checkpoints=Checkpoints(), progress=SilentProgress())
+    settings = PretrainSettings(steps=5, batch=4)
+
+    def step_by_step(phase: str) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        network = UNet(channels=1, classes=2, base=4, multipliers=(1,))
+        return module.pretrain(
+            network, IMAGES, LABELS, settings=settings, noise_levels=NoiseLevelSettings(), context=context, phase=phase
+        )
+
+    first = step_by_step("pretrain")
+    assert context.checkpoints.load("pretrain.unfinished") is not None
+    second = step_by_step("warm-up")
+    assert any(not torch.equal(first[name], second[name]) for name in first)
