@@ -81,10 +81,42 @@ class Evidence:
     extractor: str
     classifier: str
     touched: Touched
+    synthetic_labels: Labels | None = None
+    """Class of each synthetic image; for tables by class."""
+    synthetic_probabilities: Features | None = None
+    """Class probabilities `[m, classes]` that the extractor's own head gives the synthetic images, where it has one."""
+    training_features: Features | None = None
+    """Features of the private training images; for what tells copies from new images. Internal use only."""
 
     def __post_init__(self) -> None:
         if len(self.reference_labels) != len(self.predicted_labels):
             raise DataError("expected one prediction per reference label; found another number. Predict all of them.")
+
+    @property
+    def touched_with_training(self) -> Touched:
+        """What a score touched that read the training features too."""
+        return Touched.PRIVATE_TRAIN if self.touched.is_private else self.touched
+
+    def require(self, name: str) -> NDArray[Any]:
+        """The optional array of this name. Raises: `DataError` when it is missing, or has no row for each image."""
+        values: NDArray[Any] | None = getattr(self, name)
+        if values is None:
+            raise DataError(missing_evidence(name))
+        if name.startswith("synthetic_") and len(values) != len(self.synthetic_features):
+            raise DataError(f"{name} must have one row per synthetic image; found another number. Give one for each.")
+        return values
+
+
+def missing_evidence(name: str) -> str:
+    """What to do where a metric needs an optional array of `Evidence` that is not there."""
+    return f"this metric needs {name.replace('_', ' ')}; found none. {_MENDS[name]}"
+
+
+_MENDS = {
+    "synthetic_labels": "Give the synthetic images with their labels.",
+    "synthetic_probabilities": "Take an extractor that gives class probabilities, such as one trained on a public set.",
+    "training_features": "Give the private training images to the protocol: `Protocol(..., training=images)`.",
+}
 
 
 class Metric(ABC):
@@ -94,10 +126,14 @@ class Metric(ABC):
     """Selected by this name in the registry."""
     cites: ClassVar[tuple[str, ...]] = ()
     """References, one line each."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Fields of `Evidence` without which it cannot measure: it is refused before anything is read."""
 
     @abstractmethod
     def measure(self, evidence: Evidence) -> tuple[Score, ...]:
         """The scores, each naming what measured it and carrying `evidence.touched`.
+
+        A score that read `training_features` carries `evidence.touched_with_training` instead.
 
         Raises: `DataError` when there is too little evidence for the number to mean anything.
         """

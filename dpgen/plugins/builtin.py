@@ -40,11 +40,19 @@ def dpgen_register_mechanisms() -> list[type[Mechanism[Any]]]:
 @hookimpl
 def dpgen_register_metrics() -> list[type[Metric]]:
     """The scores of a run."""
-    from dpgen.evaluation.metrics.accuracy import Accuracy
-    from dpgen.evaluation.metrics.frechet import FrechetDistance
-    from dpgen.evaluation.metrics.precision_recall import PrecisionRecall
+    from dpgen.evaluation import metrics
 
-    return [Accuracy, FrechetDistance, PrecisionRecall]
+    return [
+        metrics.Accuracy,
+        metrics.DensityCoverage,
+        metrics.FeatureLikelihood,
+        metrics.FrechetByClass,
+        metrics.FrechetDistance,
+        metrics.InceptionScore,
+        metrics.KernelDistance,
+        metrics.Memorisation,
+        metrics.PrecisionRecall,
+    ]
 
 
 @hookimpl

@@ -15,7 +15,7 @@ from dpgen.accountants import (
     PrvAccountant,
     RdpAccountant,
 )
-from dpgen.evaluation.metrics import Accuracy, FrechetDistance, PrecisionRecall
+from dpgen.evaluation import metrics
 from dpgen.plugins.builtin import dpgen_conformance_examples as mechanisms
 from dpgen.testing.conformance import TOY_INFO, parametrize_with_checks
 from dpgen.testing.conformance.selection import KINDS
@@ -27,7 +27,7 @@ GENERATORS = [ToyGenerator(ToyConfig(expected_batch=8, steps=2)), PRIVIMAGE]
 MECHANISMS = list(mechanisms(TOY_INFO))
 ACCOUNTANTS = [RdpAccountant(), GdpAccountant(), GdpCltAccountant()]
 SLOW = [*OTHER_METHODS, PldAccountant(), PrvAccountant(), ContourAccountant()]
-METRICS = [Accuracy(), FrechetDistance(), PrecisionRecall()]
+METRICS = [getattr(metrics, name)() for name in metrics.__all__]
 
 
 @parametrize_with_checks([*GENERATORS, *MECHANISMS, *ACCOUNTANTS, *METRICS])

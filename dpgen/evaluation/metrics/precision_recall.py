@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
 
 from dpgen import validate
-from dpgen.errors import DataError
 from dpgen.evaluation.base import Evidence, Features, Metric, Score, check_features
-
-_CHUNK = 1024
-"""Rows of the distance matrix in memory at once."""
+from dpgen.evaluation.metrics.distances import rounding_of, squared_distances, squared_radii, with_common_origin
+from dpgen.evaluation.metrics.neighbours import require_more_images
 
 
 @final
@@ -27,7 +24,8 @@ class PrecisionRecall(Metric):
 
     name: ClassVar[str] = "precision_recall"
     cites: ClassVar[tuple[str, ...]] = (
-        "Kynkaanniemi et al., Improved Precision and Recall Metric for Assessing Generative Models, NeurIPS 2019",
+        "Kynkäänniemi, Karras, Laine, Lehtinen, Aila: Improved Precision and Recall Metric for Assessing "
+        "Generative Models. NeurIPS 2019. arXiv 1904.06991",
     )
     neighbours: int = 4
     """4 as in DPImageBench; the paper itself takes 3."""
@@ -55,34 +53,15 @@ def precision_recall(reference: Features, synthetic: Features, *, neighbours: in
 
     Source: Kynkaanniemi et al. 2019 (arXiv 1904.06991), eq. 1 and 2. An image is not its own neighbour.
     """
-    validate.count(1, neighbours=neighbours)
     check_features(reference_features=reference, synthetic_features=synthetic)
-    if min(len(reference), len(synthetic)) <= neighbours:
-        raise DataError(
-            f"precision and recall with {neighbours} neighbours need more than {neighbours} images on each side; "
-            "found fewer. Give more images or take fewer neighbours."
-        )
-    # One common origin near both sets, so that squared norms stay small and their differences exact.
-    origin = (np.asarray(reference, np.float64).mean(0) + np.asarray(synthetic, np.float64).mean(0)) / 2
-    first, second = reference - origin, synthetic - origin
+    require_more_images(reference, synthetic, neighbours=neighbours)
+    first, second = with_common_origin(reference, synthetic)
     return _share_inside(second, first, neighbours), _share_inside(first, second, neighbours)
 
 
 def _share_inside(points: Features, manifold: Features, neighbours: int) -> float:
     """Share of `points` that lie in at least one ball of `manifold`."""
     # Rounding of |a|^2 + |b|^2 - 2ab must not push a point off the edge of its ball (sets with equal images).
-    tolerance = 1e-12 * max(np.square(points).sum(1).max(), np.square(manifold).sum(1).max())
-    radii = np.concatenate(
-        [np.partition(block, neighbours, axis=1)[:, neighbours] for block in _squared_distances(manifold, manifold)]
-    )  # place 0 is the image itself
-    inside = [(block <= radii + tolerance).any(1) for block in _squared_distances(points, manifold)]
+    reach = squared_radii(manifold, neighbours=neighbours) + rounding_of(points, manifold)
+    inside = [(block <= reach).any(1) for block in squared_distances(points, manifold)]
     return float(np.concatenate(inside).mean())
-
-
-def _squared_distances(rows: Features, columns: Features) -> Iterator[Features]:
-    """Blocks `[chunk, len(columns)]` of the matrix of squared Euclidean distances, none below 0."""
-    norms = np.square(columns).sum(1)
-    for start in range(0, len(rows), _CHUNK):
-        block = rows[start : start + _CHUNK]
-        squared = np.square(block).sum(1)[:, None] + norms - 2 * block @ columns.T
-        yield np.maximum(squared, 0.0)

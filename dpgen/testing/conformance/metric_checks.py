@@ -21,6 +21,7 @@ from dpgen.testing.conformance.failure import CheckFailed, require
 from dpgen.testing.conformance.surroundings import Traces, surroundings
 
 _IMAGES, _COLUMNS = 40, 5
+_OF_SYNTHETIC = ("synthetic_features", "synthetic_labels", "synthetic_probabilities")
 
 
 @final
@@ -57,6 +58,9 @@ def evidence(seed: int = 0) -> Evidence:
         extractor="toy-extractor@00000000",
         classifier="toy-classifier@00000000",
         touched=Touched.PRIVATE_TEST,
+        synthetic_labels=np.arange(30, dtype=np.int64) % 3,
+        synthetic_probabilities=random.dirichlet(np.ones(3), size=30),
+        training_features=random.normal(size=(_IMAGES, _COLUMNS)) + labels[:, None],
     )
 
 
@@ -84,7 +88,7 @@ def check_order_of_images_does_not_matter(trial: MetricTrial) -> None:
         reference_features=given.reference_features[real],
         reference_labels=given.reference_labels[real],
         predicted_labels=given.predicted_labels[real],
-        synthetic_features=given.synthetic_features[made],
+        **{name: getattr(given, name)[made] for name in _OF_SYNTHETIC},
     )
     require(
         _close(trial.scores(given), trial.scores(other)),
@@ -147,7 +151,7 @@ def _problem(score: Score, given: Evidence) -> str | None:
         return f"the value {score.value!r}"
     if score.measured_by not in (given.extractor, given.classifier):
         return f"measured_by {score.measured_by!r}"
-    if score.touched is not given.touched:
+    if score.touched not in (given.touched, given.touched_with_training):
         return f"touched {score.touched}"
     try:
         json.dumps(score.to_json(), allow_nan=False)
@@ -170,7 +174,7 @@ def _poor() -> dict[str, Evidence]:
         "no real image": replace(
             given, reference_features=np.empty((0, _COLUMNS)), reference_labels=none, predicted_labels=none
         ),
-        "one synthetic image": replace(given, synthetic_features=given.synthetic_features[:1]),
+        "one synthetic image": replace(given, **{name: getattr(given, name)[:1] for name in _OF_SYNTHETIC}),
         "NaN": replace(given, synthetic_features=holes),
         "unequal columns": replace(given, synthetic_features=given.synthetic_features[:, :3]),
     }

@@ -158,7 +158,7 @@ def test_precision_and_recall_are_the_definition(neighbours: int, shift: float) 
 def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     reference, synthetic = normal(25, 2), normal(20, 2, seed=1)
     whole = precision_recall(reference, synthetic)
-    monkeypatch.setattr("dpgen.evaluation.metrics.precision_recall._CHUNK", 7)
+    monkeypatch.setattr("dpgen.evaluation.metrics.distances._CHUNK", 7)
     assert precision_recall(reference, synthetic) == whole
 
 
