@@ -70,21 +70,19 @@ def parsed() -> argparse.Namespace:
 def main() -> int:
     arguments, known = parsed(), all_faults()
     chosen = [f for f in known if arguments.area in (None, f.area) and arguments.name in (None, f.name)]
-    tree, rows = name_of(arguments.tree), []
+    rows = table.read(arguments.json)
     with tempfile.TemporaryDirectory(prefix="seeded-faults-") as folder:
-        sound = sound_copy(arguments.tree, Path(folder) / "tree")
+        tree, sound = name_of(arguments.tree), sound_copy(arguments.tree, Path(folder) / "tree")
         reason = nothing_to_judge(chosen, sound)
         if reason is not None:
             print(reason)
             return 2
         for outcome in outcomes(chosen, sound, until=arguments.until, jobs=arguments.jobs):
-            rows.append(table.row(outcome, tree=tree, until=arguments.until))
             print(line(outcome), flush=True)
-    rows = table.merged(arguments.json, rows, known)
+            rows = table.merged(rows, [table.row(outcome, tree=tree, until=arguments.until)], known)
+            table.write(arguments.json, rows)  # at once: what was tried stays when the rest is stopped
     total = table.summary(rows)
     print(json.dumps(total))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(total | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
     if arguments.page:
         page = arguments.page.read_text(encoding="utf-8")
         arguments.page.write_text(table.put_into(page, table.as_markdown(rows, known)), encoding="utf-8")

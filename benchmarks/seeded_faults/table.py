@@ -27,9 +27,21 @@ def row(outcome: Outcome, *, tree: str, until: str) -> Row:
             "test": outcome.test, "seconds": outcome.seconds, "tree": tree, "until": until}  # fmt: skip
 
 
-def merged(path: Path | None, rows: Iterable[Row], faults: Sequence[Fault]) -> list[Row]:
-    """`rows` over those of an earlier run in the file `path`, in the order of `faults`; what is no fault now goes."""
-    earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path is not None and path.exists() else []
+def read(path: Path | None) -> list[Row]:
+    """The rows of earlier runs."""
+    if path is None or not path.exists():
+        return []
+    return list(json.loads(path.read_text(encoding="utf-8"))["rows"])
+
+
+def write(path: Path | None, rows: Sequence[Row]) -> None:
+    """The counts and the rows as JSON."""
+    if path is not None:
+        path.write_text(json.dumps(summary(rows) | {"rows": list(rows)}, indent=1) + "\n", encoding="utf-8")
+
+
+def merged(earlier: Iterable[Row], rows: Iterable[Row], faults: Sequence[Fault]) -> list[Row]:
+    """`rows` over `earlier` ones, in the order of `faults`; what is no fault any more goes."""
     by_name = {line["fault"]: line for line in [*earlier, *rows]}
     return [by_name[fault.name] for fault in faults if fault.name in by_name]
 

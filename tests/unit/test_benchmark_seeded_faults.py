@@ -110,12 +110,11 @@ def test_which_tests_take_under_two_minutes(test, quickly):
 
 
 def test_a_later_run_replaces_its_rows_and_what_is_no_fault_any_more_goes(tmp_path):
-    file = tmp_path / "rows.json"
-    file.write_text('{"rows": [{"fault": "half", "stage": "escaped"}, {"fault": "gone", "stage": "all"}]}')
-    assert table.merged(file, [{"fault": "half", "stage": "quick"}], [HALF, UNSEEN]) == [
-        {"fault": "half", "stage": "quick"}
-    ]
-    assert [line["stage"] for line in table.merged(file, [], [HALF])] == ["escaped"]
+    file, faults = tmp_path / "rows.json", [replace(HALF, name="False 0"), replace(HALF, name="False 1")]
+    assert table.read(None) == table.read(file) == []
+    table.write(file, rows(None, QUICK_TEST, SLOW_TEST))
+    again = table.merged(table.read(file), rows(SLOW_TEST), faults)
+    assert [(line["fault"], line["test"]) for line in again] == [("False 0", SLOW_TEST), ("False 1", QUICK_TEST)]
 
 
 def test_the_page_says_what_escaped_and_why():
