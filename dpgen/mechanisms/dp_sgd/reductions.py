@@ -60,9 +60,8 @@ def _block_norms(rows: Tensor, dtype: torch.dtype) -> Tensor:
     long. Within a block the loss is below 5e-7.
     """
     whole = rows.shape[1] // _NORM_BLOCK * _NORM_BLOCK
-    blocks = torch.linalg.vector_norm(
-        rows[:, :whole].view(len(rows), whole // _NORM_BLOCK, _NORM_BLOCK), dim=2, dtype=dtype
-    )
+    in_blocks = rows[:, :whole].view(len(rows), whole // _NORM_BLOCK, _NORM_BLOCK)
+    blocks: Tensor = torch.linalg.vector_norm(in_blocks, dim=2, dtype=dtype)
     if whole == rows.shape[1]:
         return blocks
     rest = torch.linalg.vector_norm(rows[:, whole:], dim=1, keepdim=True, dtype=dtype)

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from dpgen.errors import DataError, OutOfMemory, SensitivityError
+from dpgen.errors import DataError, OutOfMemory, PrivacyError, SensitivityError
 from dpgen.mechanisms.dp_sgd.gradients import RowLoss, clipped_gradient_sum
+from dpgen.mechanisms.dp_sgd.independence import refuse_dependence
 from dpgen.mechanisms.out_of_memory import is_out_of_memory
 from dpgen.noise import PublicRows, RowRandom
 
@@ -44,22 +45,36 @@ def require_rows(rows: tuple[Tensor, ...], examples: int, views: int) -> None:
 def rehearse(
     module: nn.Module, inputs: Inputs, loss: RowLoss, *, views: int, image: torch.Size, generator: torch.Generator
 ) -> None:
-    """Compute gradients of made-up examples and look whether one example's loss reads another's image.
+    """Compute gradients of made-up examples and look, in gradients and in values, whether one's loss reads another's.
 
     Works on a copy with jittered weights: layers that start at zero would hide what flows through them. It finds
-    mistakes, not malice: what passes no gradient (rounding, labels) can still mix.
+    mistakes, not malice: what labels or rare values bring about can still mix.
 
     Args: `image` shape of one image; `generator` public randomness on the CPU.
-    Raises: `SensitivityError` for mixed examples, and whatever `clipped_gradient_sum` raises.
+    Raises: `SensitivityError` for mixed examples, `PrivacyError` where module or loss remember or draw by themselves or
+    write to the module's state, and whatever `clipped_gradient_sum` raises.
     """
     actor = copy.deepcopy(module)
     with torch.no_grad():
         for p in actor.parameters():
             p.add_(0.02 * torch.randn(p.shape, generator=generator).to(p))
+    before = {name: tensor.clone() for name, tensor in actor.state_dict().items() if isinstance(tensor, Tensor)}
     for examples in _EXAMPLES:
         shown: int = views
         while not _rehearsed(actor, inputs, loss, examples, views, shown, image, generator):
             shown = _halved(shown, actor)
+    _refuse_learning(actor, before)
+
+
+def _refuse_learning(actor: nn.Module, before: dict[str, Tensor]) -> None:
+    """By value: a write through `.data` leaves no trace in the tensor's version."""
+    after = actor.state_dict()
+    for name, tensor in before.items():
+        if not torch.equal(tensor.nan_to_num(), after[name].nan_to_num()):
+            raise PrivacyError(
+                f"buffers must not learn from private records, nor weights past the noise; the loss changed {name!r} "
+                "in a rehearsal. Make it constant."
+            )
 
 
 def _halved(shown: int, module: nn.Module) -> int:
@@ -99,10 +114,23 @@ def _rehearse_batch(
     labels = torch.zeros(examples, dtype=torch.int64, device=device)
     rows = inputs(images, labels, views=views, random=PublicRows(examples * views, generator, device))
     require_rows(rows, examples, views)
-    rows = tuple(row.reshape(examples, views, *row.shape[1:])[:, :shown].flatten(0, 1) for row in rows)
+    rows = _first_views(rows, views, shown)
     clipped_gradient_sum(actor, loss, tuple(row.detach() for row in rows), views=shown, clip_norm=1.0)
     rows = tuple(r.detach().requires_grad_() if r.is_floating_point() and not r.requires_grad else r for r in rows)
     _refuse_mixing(loss(actor, *rows)[:shown], images, rows, shown)
+
+    others, draws = torch.rand(examples, *image, generator=generator).to(device), generator.get_state()
+
+    def losses_of(images: Tensor) -> Tensor:
+        generator.set_state(draws)  # the same randomness each time
+        rows = inputs(images, labels, views=views, random=PublicRows(examples * views, generator, device))
+        return loss(actor, *_first_views(rows, views, shown))
+
+    refuse_dependence(losses_of, images.detach(), others)
+
+
+def _first_views(rows: tuple[Tensor, ...], views: int, shown: int) -> tuple[Tensor, ...]:
+    return tuple(row.reshape(-1, views, *row.shape[1:])[:, :shown].flatten(0, 1) for row in rows)
 
 
 def _refuse_mixing(first_losses: Tensor, images: Tensor, rows: tuple[Tensor, ...], views: int) -> None:
