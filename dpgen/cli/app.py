@@ -13,8 +13,10 @@ from dpgen.cli.commands.cite import cite
 from dpgen.cli.commands.config import config
 from dpgen.cli.commands.demo import demo
 from dpgen.cli.commands.doctor import doctor
+from dpgen.cli.commands.evaluate import evaluate
 from dpgen.cli.commands.plan import plan
 from dpgen.cli.commands.plugins import plugins
+from dpgen.cli.commands.report import report
 from dpgen.cli.commands.run import run
 from dpgen.cli.commands.sample import sample
 from dpgen.cli.commands.verify import verify
@@ -28,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-for command in (demo, plan, run, sample, account, verify, audit, check, plugins, doctor, cite):
+for command in (demo, plan, run, sample, evaluate, report, account, verify, audit, check, plugins, doctor, cite):
     app.command()(command)
 app.add_typer(config, name="config")
 

@@ -1,0 +1,75 @@
+"""`dpgen evaluate`: scores for any synthetic images against real ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from dpgen.cli.commands.options import Json, Quiet
+
+if TYPE_CHECKING:
+    from dpgen.data.info import Shape
+
+_PLACE = "a folder of class folders, a Parquet or .npz file, or a registered name"
+
+
+def evaluate(
+    synthetic: Annotated[str, typer.Argument(help=f"A run folder, {_PLACE}.")],
+    real: Annotated[str, typer.Option(help=f"Real images kept for testing: {_PLACE}.")],
+    public: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Public images that the features are learnt from; default: fixed cosines of the pixels."),
+    ] = None,
+    metrics: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Registered metrics, comma-separated; default: those of a run."),
+    ] = None,
+    size: Annotated[Optional[int], typer.Option(help="Height and width that all images are brought to.", min=1)] = None,  # noqa: UP045
+    channels: Annotated[Optional[int], typer.Option(help="1 (grey) or 3 (RGB).")] = None,  # noqa: UP045
+    classes: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Class names in label order, comma-separated, where the data states none."),
+    ] = None,
+    steps: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Training steps of the classifier; default: by image size.", min=1),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Public seed of the training.", min=0)] = 0,
+    device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Score synthetic images, dpgen's or not. Reads real images without protection: keep the scores to yourself."""
+    from dpgen.cli.output import Output
+    from dpgen.cli.score_tables import scores_table
+    from dpgen.pipeline.evaluating import Comparison
+    from dpgen.pipeline.evaluating import evaluate as score
+    from dpgen.plugins.registry import default_registry
+
+    output = Output(json=json, quiet=quiet)
+    comparison = Comparison(
+        synthetic=synthetic, real=real, public=public, shape=_shape(size, channels), class_names=_names(classes)
+    )
+    with output.progress({}) as progress:
+        wanted = _names(metrics) or ()
+        found = score(
+            comparison, default_registry(), metrics=wanted, steps=steps, seed=seed, device=device, progress=progress
+        )
+    output.result(found.to_json() | {"synthetic": synthetic, "real": real, "public": public}, scores_table(found))
+
+
+def _shape(size: int | None, channels: int | None) -> Shape | None:
+    """The shape that is asked for. Raises: `ConfigError` for half of it."""
+    from dpgen.data.info import Shape
+    from dpgen.errors import ConfigError
+
+    if size is None and channels is None:
+        return None
+    if size is None or channels is None:
+        raise ConfigError("expected --size and --channels together; found one of them. Give both, or none.")
+    return Shape(channels, size, size)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(","))
