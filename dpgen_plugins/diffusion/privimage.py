@@ -17,36 +17,27 @@ from dpgen.accountants.calibration.search import calibrate
 from dpgen.accountants.calibration.split import Part, split_budget
 from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
+from dpgen.data.info import DatasetInfo
 from dpgen.errors import InvalidValue, PlanMismatch
 from dpgen.events import DiscreteGaussian
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen.mechanisms.histogram import NoisyHistogram
+from dpgen.networks.unet import UNet
 from dpgen_plugins.diffusion import semantic_query
 from dpgen_plugins.diffusion.finetune import LABEL, finetune, finetune_event
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.pretrain import pretrain
 from dpgen_plugins.diffusion.selection import Selection, assign_public_classes
-from dpgen_plugins.diffusion.settings import (
-    FinetuneSettings,
-    NetworkSettings,
-    NoiseLevelSettings,
-    PretrainSettings,
-    QuerySettings,
-    SamplerSettings,
-)
-from dpgen_plugins.diffusion.transfer import require_public, require_public_info
+from dpgen_plugins.diffusion.semantic_query import query_rows, taken_per_row
+from dpgen_plugins.diffusion.settings import QuerySettings
+from dpgen_plugins.diffusion.transfer import TransferConfig, pretrained_network, require_public, require_public_info
 
 
-class PrivImageConfig(GeneratorConfig):
-    """Settings of PrivImage."""
+class PrivImageConfig(TransferConfig):
+    """Settings of PrivImage. `labels` matter where the query has one row for all classes."""
 
-    network: NetworkSettings = Field(default_factory=NetworkSettings)
-    noise_levels: NoiseLevelSettings = Field(default_factory=NoiseLevelSettings)
     query: QuerySettings = Field(default_factory=QuerySettings)
-    pretrain: PretrainSettings = Field(default_factory=PretrainSettings)
-    finetune: FinetuneSettings = Field(default_factory=FinetuneSettings)
-    sampler: SamplerSettings = Field(default_factory=SamplerSettings)
 
 
 @final
@@ -96,9 +87,21 @@ class PrivImage(Generator):
         """Query, select, pretrain, fine-tune; each finished phase is kept for a resumed run."""
         config, info, public = self.config, private.info, require_public(public, method=self.name)
         histogram = context.once("query", lambda: self._query(private, public, plan, context))["histogram"]
-        selection = Selection.of(histogram.cpu().numpy(), info, public, per_class=config.query.classes_per_class)
+        rows, per_row = query_rows(config.query, info), taken_per_row(config.query, info)
+        selection = Selection.of(histogram.cpu().numpy(), rows, public, per_class=per_row)
         selection.publish(public, context)
+        network = self._pretrained(selection, public, info, context)
+        weights = context.once(
+            "finetune",
+            lambda: finetune(network, private, plan, settings=config.finetune, noise_levels=config.noise_levels),
+        )
+        self._model = load_model(weights, info, config.network, config.sampler).to(context.device)
 
+    def _pretrained(self, selection: Selection, public: PublicDataset, info: DatasetInfo, context: RunContext) -> UNet:
+        """Trained on the chosen images, under the labels of the private classes that took them, or under their own."""
+        config = self.config
+        if config.query.scope == "all":
+            return pretrained_network(selection.chosen_set(public), info, config, context)
         network = fresh_network(config.network, info, seed=context.seed)
         images, labels = selection.training_set(public)
         pretrained = context.once(
@@ -108,36 +111,35 @@ class PrivImage(Generator):
             ),
         )
         network.load_state_dict(pretrained)
-        weights = context.once(
-            "finetune",
-            lambda: finetune(network, private, plan, settings=config.finetune, noise_levels=config.noise_levels),
-        )
-        self._model = load_model(weights, info, config.network, config.sampler).to(context.device)
+        return network
 
     def _query(
         self, private: PrivateDataset, public: PublicDataset, plan: Plan, context: RunContext
     ) -> dict[str, Tensor]:
-        settings = self.config.query
+        settings, rows = self.config.query, len(query_rows(self.config.query, private.info))
         planned = plan[semantic_query.LABEL]
         if not isinstance(planned, DiscreteGaussian):
             raise PlanMismatch(expected="a DiscreteGaussian event under 'semantic-query'", got=str(planned))
         classifier = semantic_query.train_query_classifier(public, settings, context)
         mechanism = NoisyHistogram(
-            cells=private.info.classes * len(public.class_names),
+            cells=rows * len(public.class_names),
             votes=settings.votes,
             scale=planned.scale,
-            vote=semantic_query.TopClassVotes(classifier, settings.votes, context.device),
+            vote=semantic_query.TopClassVotes(
+                classifier, settings.votes, context.device, by_class=settings.scope == "class"
+            ),
             phase=semantic_query.LABEL,
         )
         counts = private.release(mechanism, label=semantic_query.LABEL)
-        return {"histogram": torch.as_tensor(counts).reshape(private.info.classes, len(public.class_names))}
+        return {"histogram": torch.as_tensor(counts).reshape(rows, len(public.class_names))}
 
     def _check(self, task: Task) -> None:
         public = require_public_info(task, method=self.name)
         classes, query = len(public.class_names), self.config.query
         if query.votes > classes:
             raise InvalidValue(f"query.votes must be at most the {classes} public classes; found {query.votes}.")
-        assign_public_classes(np.zeros((task.info.classes, classes), np.int64), per_class=query.classes_per_class)
+        rows, per_row = len(query_rows(query, task.info)), taken_per_row(query, task.info)
+        assign_public_classes(np.zeros((rows, classes), np.int64), per_class=per_row)
 
     def sample(
         self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None

@@ -13,7 +13,6 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from dpgen.data.datasets import PublicDataset
-from dpgen.data.info import DatasetInfo
 from dpgen.data.writing import contact_sheet
 from dpgen.errors import InvalidValue
 from dpgen.mechanisms.context import RunContext
@@ -37,7 +36,7 @@ def assign_public_classes(histogram: Histogram, *, per_class: int) -> tuple[tupl
     private_classes, public_classes = histogram.shape
     if private_classes * per_class > public_classes:
         raise InvalidValue(
-            f"{private_classes} private classes cannot take {per_class} of {public_classes} public classes each. "
+            f"{private_classes} row(s) of votes cannot take {per_class} of {public_classes} public classes each. "
             "Use a public set with more classes, or a smaller `query.classes_per_class`."
         )
     votes = np.maximum(histogram, 0).astype(np.float64)
@@ -60,10 +59,17 @@ class Selection:
     public_names: tuple[str, ...]
 
     @staticmethod
-    def of(histogram: Histogram, info: DatasetInfo, public: PublicDataset, *, per_class: int) -> Selection:
-        """Choose `per_class` public classes for each private class."""
+    def of(histogram: Histogram, names: tuple[str, ...], public: PublicDataset, *, per_class: int) -> Selection:
+        """Choose `per_class` public classes for each row of the histogram; `names` are those of the rows."""
         chosen = assign_public_classes(histogram, per_class=per_class)
-        return Selection(histogram, chosen, info.class_names, public.class_names)
+        return Selection(histogram, chosen, names, public.class_names)
+
+    def chosen_set(self, public: PublicDataset) -> PublicDataset:
+        """The chosen public images under their own public classes, and no other class."""
+        classes = sorted(c for taken in self.chosen for c in taken)
+        images = public.where(classes)
+        labels = torch.searchsorted(torch.tensor(classes), images.labels)
+        return PublicDataset(public.name, images.images, labels, tuple(public.class_names[c] for c in classes))
 
     def training_set(self, public: PublicDataset) -> tuple[Tensor, Tensor]:
         """The chosen public images (uint8) under the labels of the private classes that took them."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dpgen.budget import NeighboringRelation
 from dpgen.data.datasets import PublicDataset
+from dpgen.data.info import DatasetInfo
 from dpgen.events import DpEvent
 from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.histogram import NoisyHistogram
@@ -19,6 +20,16 @@ from dpgen_plugins.diffusion.settings import QuerySettings
 
 LABEL = "semantic-query"
 CLASSIFIER_BATCH = 128
+
+
+def query_rows(settings: QuerySettings, info: DatasetInfo) -> tuple[str, ...]:
+    """The names of the histogram's rows."""
+    return info.class_names if settings.scope == "class" else ("all classes",)
+
+
+def taken_per_row(settings: QuerySettings, info: DatasetInfo) -> int:
+    """Public classes that one row of the histogram takes."""
+    return settings.classes_per_class * (1 if settings.scope == "class" else info.classes)
 
 
 def query_event(votes: int, scale: float, relation: NeighboringRelation) -> DpEvent:
@@ -55,17 +66,21 @@ def query_classifier(public: PublicDataset, settings: QuerySettings, context: Ru
 
 @dataclass(frozen=True)
 class TopClassVotes:
-    """Each image votes for the `votes` public classes that the classifier finds likeliest, in its own class's row."""
+    """Each image votes for the `votes` public classes that the classifier finds likeliest, in its own class's row.
+
+    Not `by_class`: in the one row that all images share.
+    """
 
     network: ImageClassifier
     votes: int
     device: torch.device
+    by_class: bool = True
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Cells `label * public classes + public class`, int64 `[n, votes]`."""
+        """Cells `row * public classes + public class`, int64 `[n, votes]`."""
         with torch.inference_mode():
             likeliest: Tensor = self.network.eval()(images.to(self.device)).topk(self.votes, dim=1).indices.cpu()
-        return labels[:, None] * self.network.classes + likeliest
+        return labels[:, None] * self.network.classes + likeliest if self.by_class else likeliest
 
 
 def _no_votes(images: Tensor, labels: Tensor) -> Tensor:

@@ -103,11 +103,16 @@ class SamplerSettings(_Settings):
 class QuerySettings(_Settings):
     """The semantic query: each private image votes for the public classes it resembles most."""
 
+    scope: Literal["class", "all"] = Field(
+        default="class",
+        description="class: each private class takes the public classes that its own images vote for, and they are "
+        "pretrained on under its label; all: one row of votes for all images, and public labels in pretraining",
+    )
     votes: int = Field(default=3, ge=1, description="public classes that one image votes for (top-k)")
     budget_share: float = Field(
         default=0.05, gt=0, lt=1, description="epsilon of the query alone, as a share of the run's epsilon"
     )
-    classes_per_class: int = Field(default=1, ge=1, description="public classes that each private class takes")
+    classes_per_class: int = Field(default=1, ge=1, description="public classes taken for each private class")
     classifier_width: int = Field(default=32, ge=4)
     classifier_steps: int = Field(default=700, ge=1)
     jitter: float = Field(default=1.0, ge=0, description="strength of the random deformation of its training images")

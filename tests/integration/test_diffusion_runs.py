@@ -71,6 +71,14 @@ def test_privimage_charges_its_plan_and_releases_its_selection(tmp_path: Path) -
     assert (release / "samples.png").exists()
 
 
+def test_privimage_with_one_row_of_votes_for_all_classes(tmp_path: Path) -> None:
+    record = execute(config(tmp_path, "privimage", 'method.query.scope="all"', "method.finetune.steps=5"))
+    assert [charge.label for charge in record.charges] == ["semantic-query", "finetune"]
+    chosen = json.loads((tmp_path / "run" / "release" / "selection.json").read_text())["private_class"]
+    assert list(chosen) == ["all classes"]
+    assert len(chosen["all classes"]) == 3
+
+
 def test_dpdm_charges_one_step_sequence(tmp_path: Path) -> None:
     record = execute(config(tmp_path, "dpdm"))
     assert [charge.label for charge in record.charges] == ["finetune"]

@@ -44,8 +44,9 @@ PUBLIC = PublicDataset("toy", *images(30, 5, seed=1), ("v", "w", "x", "y", "z"))
 RECORDS = ArrayRecords(*images(24, 2, seed=0))
 
 
-def tiny_privimage() -> PrivImage:
-    settings = {"network": NETWORK, "finetune": FINETUNE, "query": QUERY, "pretrain": {"steps": 2, "batch": 4}}
+def tiny_privimage(scope: str = "class") -> PrivImage:
+    query = QUERY | {"scope": scope}
+    settings = {"network": NETWORK, "finetune": FINETUNE, "query": query, "pretrain": {"steps": 2, "batch": 4}}
     return PrivImage(PrivImage.Config.model_validate(settings))
 
 
@@ -78,7 +79,7 @@ TRANSFER = [
 ]
 
 
-@pytest.mark.parametrize("make", [tiny_privimage, tiny_dpdm, *TRANSFER])
+@pytest.mark.parametrize("make", [tiny_privimage, partial(tiny_privimage, "all"), tiny_dpdm, *TRANSFER])
 @pytest.mark.parametrize("missing", [0, 7, 23])
 def test_a_generator_takes_the_same_path_without_a_record(make: Callable[[], Generator], missing: int) -> None:
     tape = record(fitting(make, RECORDS))

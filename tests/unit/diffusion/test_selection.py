@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dpgen.data.datasets import PublicDataset
 from dpgen.errors import InvalidValue
-from dpgen_plugins.diffusion.selection import assign_public_classes
+from dpgen.networks.classifier import ImageClassifier
+from dpgen_plugins.diffusion.selection import Selection, assign_public_classes
+from dpgen_plugins.diffusion.semantic_query import TopClassVotes
 
 
 def greedy_in_index_order(histogram: np.ndarray, *, per_class: int) -> tuple[tuple[int, ...], ...]:
@@ -51,6 +55,27 @@ def test_sets_are_disjoint_and_complete(histogram: np.ndarray, per_class: int) -
 
 def test_a_rare_class_is_served_as_well_as_a_common_one() -> None:
     assert assign_public_classes(np.array([[6000, 5900], [6, 0]]), per_class=1) == ((1,), (0,))
+
+
+def test_one_row_takes_the_classes_of_most_votes() -> None:
+    assert assign_public_classes(np.array([[5, -3, 9, 7]]), per_class=3) == ((2, 3, 0),)
+
+
+def test_the_chosen_set_keeps_public_labels_without_gaps() -> None:
+    images = torch.arange(10, dtype=torch.uint8)[:, None, None, None].expand(10, 1, 8, 8)
+    public = PublicDataset("toy", images, torch.arange(10) % 5, ("v", "w", "x", "y", "z"))
+    chosen = Selection(np.zeros((1, 5), np.int64), ((3, 0),), ("all classes",), public.class_names).chosen_set(public)
+    assert chosen.images[:, 0, 0, 0].tolist() == [0, 3, 5, 8]
+    assert chosen.labels.tolist() == [0, 1, 0, 1]
+    assert chosen.class_names == ("v", "y")
+
+
+def test_without_rows_of_classes_the_label_does_not_enter_the_vote() -> None:
+    classifier = ImageClassifier(1, 5, 4, generator=torch.Generator().manual_seed(0))
+    images, labels = torch.rand(6, 1, 8, 8), torch.tensor([0, 1, 2, 0, 1, 2])
+    votes = TopClassVotes(classifier, 2, torch.device("cpu"), by_class=False)
+    assert torch.equal(votes(images, labels), votes(images, labels.flip(0)))
+    assert int(votes(images, labels).max()) < 5
 
 
 def test_too_few_public_classes() -> None:
