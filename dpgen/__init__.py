@@ -43,6 +43,7 @@ _HOMES = {
     "RunRecord": "dpgen.record",
     "Shape": "dpgen.data.info",
     "SyntheticDataset": "dpgen.data.datasets",
+    "Synthesizer": "dpgen.pipeline.synthesizer",
     "Tags": "dpgen.generators.base",
     "Task": "dpgen.generators.base",
     "Unit": "dpgen.data.info",
@@ -51,6 +52,7 @@ _HOMES = {
     "default_registry": "dpgen.plugins.registry",
     "hookimpl": "dpgen.plugins.hookspecs",
     "run": "dpgen.pipeline",
+    "synthesize": "dpgen.pipeline.synthesizer",
     "verify": "dpgen.verification",
 }
 """Where each public name is defined."""

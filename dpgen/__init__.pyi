@@ -30,6 +30,8 @@ from dpgen.mechanisms.context import Progress as Progress
 from dpgen.mechanisms.context import RunContext as RunContext
 from dpgen.noise import NoiseSource as NoiseSource
 from dpgen.pipeline import run as run
+from dpgen.pipeline.synthesizer import Synthesizer as Synthesizer
+from dpgen.pipeline.synthesizer import synthesize as synthesize
 from dpgen.plugins.hookspecs import hookimpl as hookimpl
 from dpgen.plugins.registry import Registry as Registry
 from dpgen.plugins.registry import default_registry as default_registry

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
 
 import torch
 
@@ -21,7 +22,7 @@ from dpgen.mechanisms.context import Progress, RunContext, SilentProgress
 from dpgen.noise import NoiseSource
 from dpgen.pipeline.folder import RunFolder
 from dpgen.pipeline.opening import Opened, fixed_settings, open_run, run_context
-from dpgen.pipeline.planning import Prepared, prepare
+from dpgen.pipeline.planning import Named, Prepared, prepare
 from dpgen.pipeline.release import publish
 from dpgen.plugins.registry import Registry, default_registry
 from dpgen.record import RunRecord
@@ -38,12 +39,14 @@ def run(
     progress: Progress | None = None,
     resume: bool = False,
     noise: NoiseSource | None = None,
+    sources: Named = MappingProxyType({}),
 ) -> RunRecord:
     """Turn the private images of `config` into synthetic ones, in the folder `config.run.folder`.
 
     Privacy: charges exactly the plan, priced before anything is opened and within `[privacy]`. A run that was stopped
     continues with `resume`: nothing is charged twice, no released answer is drawn again. A finished run is returned
     as it is. `noise` is for tests: a source that is not private stamps the record "not private".
+    `sources` are known by name besides the registered ones.
     Started by torchrun, all processes call it and share the work; the first one writes the folder.
     Raises: what `prepare` raises, before anything is opened; `StorageError` for a folder in use; `DataError` for
     corrupt data, before anything is charged; `ResumeError` for changed settings or data; `DistributedError` for
@@ -51,7 +54,7 @@ def run(
     """
     known = registry or default_registry()
     with joined() as world:
-        prepared = world.attempt(lambda: prepare(config, known))
+        prepared = world.attempt(lambda: prepare(config, known, sources=sources))
         return execute(prepared, registry=known, progress=progress, resume=resume, noise=noise, world=world)
 
 

@@ -32,8 +32,8 @@ def test_each_public_name_is_what_its_home_defines(name: str) -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'Synthesizer'"):
-        _ = dpgen.Synthesizer  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="no attribute 'Synthesiser'"):
+        _ = dpgen.Synthesiser  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("used", ["dpgen", "dpgen.hookimpl", "dpgen.Budget", "dpgen.DpEvent"])
