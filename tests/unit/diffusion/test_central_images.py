@@ -84,7 +84,7 @@ def test_no_image_is_longer_than_the_clip_in_mode_or_leaves_the_range(kind: str,
     assert float(vectors.norm(dim=1).max()) <= either.clip_norm * (1 + 1e-6)
     noisy = 100 * torch.randn(7, either.dimension, generator=generator, dtype=torch.float64)
     images = either.images(noisy, 100.0)
-    assert 0 <= float(images.min())
+    assert float(images.min()) >= 0
     assert float(images.max()) <= 1
 
 
