@@ -9,6 +9,7 @@ import pytest
 
 from dpgen import storage
 from dpgen.errors import StorageError
+from dpgen.storage import sealed
 
 
 def test_round_trip(tmp_path):
@@ -106,3 +107,21 @@ def test_removal_that_stops_half_way_does_not_bring_back_the_older(tmp_path):
     with storage.failing(hook), pytest.raises(KeyboardInterrupt):
         storage.remove_sealed(path)
     assert storage.read_sealed(path) == b"2"
+
+
+def test_a_removal_that_is_cut_short_brings_no_older_version_back(tmp_path, monkeypatch):
+    path, remove, removed = tmp_path / "s", sealed.remove_durably, []
+    for payload in (b"older", b"newer"):
+        storage.write_sealed(path, payload)
+
+    def remove_once(target):
+        if removed:
+            raise KeyboardInterrupt
+        removed.append(target)
+        remove(target)
+
+    monkeypatch.setattr(sealed, "remove_durably", remove_once)
+    with pytest.raises(KeyboardInterrupt):
+        storage.remove_sealed(path)
+    assert removed
+    assert storage.read_sealed(path) == b"newer"
