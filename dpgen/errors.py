@@ -29,6 +29,7 @@ DpgenError
     ProcessLost          .rank .kind; one of them stopped, or does not answer
 ```
 
+Each class has a stable `code`, explained in docs/reference/errors.md; a subclass elsewhere has its nearest parent's.
 Message form: what was expected; what was found; what to do. No error ever carries the content of a private record.
 """
 
@@ -36,7 +37,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from dpgen.budget import Budget
@@ -46,21 +47,32 @@ if TYPE_CHECKING:
 class DpgenError(Exception):
     """Root of the tree: catch this to catch everything dpgen raises on purpose."""
 
+    code: ClassVar[str] = "DPG000"
+    """Stable: never given to another error. `docs/reference/errors.md` has a line on each."""
+
 
 class InvalidValue(DpgenError, ValueError):
     """An argument lies outside its documented range."""
+
+    code: ClassVar[str] = "DPG101"
 
 
 class ConfigError(DpgenError):
     """A configuration has an unknown key or a value of the wrong type."""
 
+    code: ClassVar[str] = "DPG102"
+
 
 class PrivacyError(DpgenError):
     """Going on would break, or could not prove, the privacy guarantee."""
 
+    code: ClassVar[str] = "DPG200"
+
 
 class BudgetExceeded(PrivacyError):
     """A charge would bring the total over the budget; nothing was read and nothing was charged."""
+
+    code: ClassVar[str] = "DPG201"
 
     def __init__(self, *, label: str, requested: float, spent: float, budget: Budget) -> None:
         self.label, self.requested, self.spent, self.budget = label, requested, spent, budget
@@ -77,6 +89,8 @@ class CapExceeded(BudgetExceeded):
     `requested` and `spent` are epsilons, `budget` is the cap.
     """
 
+    code: ClassVar[str] = "DPG202"
+
     def __init__(self, *, run: str, requested: tuple[float, float], spent: tuple[float, float], budget: Budget) -> None:
         self.label, self.requested, self.spent, self.budget = run, requested[0], spent[0], budget
         PrivacyError.__init__(
@@ -91,6 +105,8 @@ class CapExceeded(BudgetExceeded):
 class PlanMismatch(PrivacyError):
     """A charge is not the next one of the adopted plan; nothing was read and nothing was charged."""
 
+    code: ClassVar[str] = "DPG203"
+
     def __init__(self, *, expected: str, got: str) -> None:
         self.expected, self.got = expected, got
         super().__init__(
@@ -102,6 +118,8 @@ class PlanMismatch(PrivacyError):
 class UnsupportedEvent(PrivacyError):
     """The accountant has no proved price for this event under this relation."""
 
+    code: ClassVar[str] = "DPG204"
+
     def __init__(self, event: DpEvent, *, accountant: str, reason: str = "", alternatives: Sequence[str] = ()) -> None:
         self.event, self.accountant, self.alternatives = event, accountant, tuple(alternatives)
         why = f" ({reason})" if reason else ""
@@ -112,13 +130,19 @@ class UnsupportedEvent(PrivacyError):
 class SensitivityError(PrivacyError):
     """A sensitivity is missing, infinite, or only an estimate."""
 
+    code: ClassVar[str] = "DPG205"
+
 
 class CalibrationError(PrivacyError):
     """No value inside the bracket meets the budget."""
 
+    code: ClassVar[str] = "DPG206"
+
 
 class ToleranceNotMet(PrivacyError):
     """A bound cannot be made as narrow as was asked for."""
+
+    code: ClassVar[str] = "DPG207"
 
     def __init__(self, tolerance: float, width: float) -> None:
         self.tolerance, self.width = tolerance, width
@@ -131,29 +155,43 @@ class ToleranceNotMet(PrivacyError):
 class LedgerError(PrivacyError):
     """A ledger is torn, altered, locked by another run, or belongs to another run."""
 
+    code: ClassVar[str] = "DPG208"
+
 
 class OutOfMemory(DpgenError):
     """Not even the smallest piece of the work fits into the device's memory."""
+
+    code: ClassVar[str] = "DPG301"
 
 
 class DataError(DpgenError):
     """Images or labels are not what was declared."""
 
+    code: ClassVar[str] = "DPG401"
+
 
 class StorageError(DpgenError):
     """A file could not be written, read or verified."""
+
+    code: ClassVar[str] = "DPG501"
 
 
 class ResumeError(StorageError):
     """The run cannot be continued from what its folder holds."""
 
+    code: ClassVar[str] = "DPG502"
+
 
 class PluginError(DpgenError):
     """Something is wrong with a plugin or with the name asked for."""
 
+    code: ClassVar[str] = "DPG600"
+
 
 class PluginLoadError(PluginError):
     """A plugin could not be loaded or broke the contract of a hook."""
+
+    code: ClassVar[str] = "DPG601"
 
     def __init__(self, plugin: str, reason: str, mend: str) -> None:
         self.plugin, self.reason = plugin, reason
@@ -162,6 +200,8 @@ class PluginLoadError(PluginError):
 
 class PluginVersionError(PluginError):
     """A plugin speaks another version of the plugin interface."""
+
+    code: ClassVar[str] = "DPG602"
 
     def __init__(self, plugin: str, *, found: int, expected: int) -> None:
         self.plugin = plugin
@@ -175,6 +215,8 @@ class PluginVersionError(PluginError):
 class DuplicateName(PluginError):
     """Two plugins registered the same name."""
 
+    code: ClassVar[str] = "DPG603"
+
     def __init__(self, kind: str, name: str, owners: Iterable[str]) -> None:
         self.name, self.owners = name, tuple(owners)
         super().__init__(
@@ -185,6 +227,8 @@ class DuplicateName(PluginError):
 
 class UnknownName(PluginError):
     """No plugin registered this name."""
+
+    code: ClassVar[str] = "DPG604"
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         self.name, self.known = name, tuple(sorted(known))
@@ -199,9 +243,13 @@ class UnknownName(PluginError):
 class EvaluationError(DpgenError):
     """A score would not be honest."""
 
+    code: ClassVar[str] = "DPG700"
+
 
 class TestSetReused(EvaluationError):
     """The private test split was opened a second time."""
+
+    code: ClassVar[str] = "DPG701"
 
     __test__ = False  # the name starts with Test: tell pytest that this is no test class
 
@@ -209,9 +257,13 @@ class TestSetReused(EvaluationError):
 class SelectionOnTest(EvaluationError):
     """A choice was about to be made by looking at the private test split."""
 
+    code: ClassVar[str] = "DPG702"
+
 
 class DistributedError(DpgenError):
     """The processes of one run do not agree."""
+
+    code: ClassVar[str] = "DPG800"
 
 
 class ProcessLost(DistributedError):
@@ -219,6 +271,8 @@ class ProcessLost(DistributedError):
 
     `rank` is the process that is known to have stopped, `kind` the name of its error; both are None where it died.
     """
+
+    code: ClassVar[str] = "DPG801"
 
     def __init__(self, *, rank: int | None = None, kind: str | None = None, purpose: str = "") -> None:
         self.rank, self.kind = rank, kind

@@ -73,7 +73,8 @@ def show(error: BaseException) -> None:
     """
     rank = os.environ.get("RANK", "0")
     if rank == "0" or not isinstance(error, (ProcessLost, Interrupted)):
-        _print(type(error).__name__ + ("" if rank == "0" else f" in process {rank}"), message(error))
+        code = f" {error.code}" if isinstance(error, DpgenError) else ""
+        _print(type(error).__name__ + code + ("" if rank == "0" else f" in process {rank}"), message(error))
     if isinstance(error, ProcessLost):
         time.sleep(GIVE_WAY_SECONDS)  # let the one that failed end first: torchrun then stops the others, as they are
 
