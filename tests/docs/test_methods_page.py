@@ -9,8 +9,10 @@ import pytest
 
 from dpgen.accountants import RdpAccountant
 from dpgen.budget import ADD_OR_REMOVE_ONE, Budget
-from dpgen.config import preset, presets
+from dpgen.config import preset
 from dpgen.generators import Generator, PublicInfo, Task
+from dpgen.pipeline.planning import prepare
+from dpgen.plugins.registry import default_registry
 from dpgen.testing.conformance import TOY_INFO
 from dpgen_plugins.diffusion.examples import examples
 
@@ -36,8 +38,15 @@ def test_each_charge_of_its_plan_is_in_its_row(example: Generator) -> None:
     assert [charge.label for charge in plan.charges] == re.findall(r'"([a-z-]+)"', row(example.name).split("|")[2])
 
 
-def test_presets_on_the_page_exist_and_use_their_method() -> None:
-    listed = re.findall(r"^\| `(\w+_cpu)` \| `(\w+)`", PAGE, flags=re.MULTILINE)
-    assert listed
-    assert all(preset(name).method.name == method for name, method in listed)
-    assert {name for name, _ in listed} <= set(presets())
+PRESETS = re.findall(r"^\| `(\w+_cpu)` \| `(\w+)`", PAGE, flags=re.MULTILINE)
+
+
+def test_presets_are_listed() -> None:
+    assert {method for _, method in PRESETS} >= {"pdp_diffusion", "dp_ldm", "dp_lora"}
+
+
+@pytest.mark.parametrize(("name", "method"), PRESETS)
+def test_each_preset_of_the_page_can_be_planned_without_data(name: str, method: str) -> None:
+    config = preset(name, ["privacy.accountant=rdp"])
+    assert config.method.name == method
+    assert prepare(config, default_registry(), data_at_hand=False).plan["finetune"]
