@@ -10,9 +10,11 @@ import pytest
 from pydantic import BaseModel
 
 from dpgen.config import Config
+from dpgen_plugins.diffusion.dp_feta import DpFetaConfig
 from dpgen_plugins.diffusion.dp_ldm import DpLdmConfig
 from dpgen_plugins.diffusion.dp_lora import DpLoraConfig
 from dpgen_plugins.diffusion.dpdm import DpdmConfig
+from dpgen_plugins.diffusion.feta_pro import FetaProConfig
 from dpgen_plugins.diffusion.pdp_diffusion import PdpDiffusionConfig
 from dpgen_plugins.diffusion.privimage import PrivImageConfig
 
@@ -27,7 +29,7 @@ def keys(model: type[BaseModel], under: str = "") -> Iterator[str]:
             yield under + name
 
 
-METHODS = (PrivImageConfig, DpdmConfig, PdpDiffusionConfig, DpLdmConfig, DpLoraConfig)
+METHODS = (PrivImageConfig, DpdmConfig, PdpDiffusionConfig, DpLdmConfig, DpLoraConfig, DpFetaConfig, FetaProConfig)
 SETTINGS = {key for config in METHODS for key in keys(config)}
 
 
