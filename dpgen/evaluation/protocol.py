@@ -83,7 +83,7 @@ class Protocol:
             reference_labels=labels.numpy(),
             predicted_labels=classifier.predict(images),
             class_names=self._test.class_names,
-            extractor=extractor.name,
+            extractor=extractor.identity,
             classifier=classifier.name,
             touched=Touched.PRIVATE_TEST,
         )

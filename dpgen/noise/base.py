@@ -79,6 +79,19 @@ class NoiseSource(ABC):
         """
 
     @abstractmethod
+    def geometric(
+        self, counts: Integers, *, scale: int, sensitivity: float, step: int = 0, tensor: str = "counts"
+    ) -> Integers:
+        """`counts` plus exact one-sided noise on every entry: P(k) proportional to exp(-k / scale) for k = 0, 1, 2, ...
+
+        The noisy counts themselves must stay secret (noise that is never negative betrays them); what may be released
+        is which of them is largest. No rounding anywhere in the law.
+
+        Raises: `InvalidValue` for a scale that is no integer in [1, 2^40] or counts that are not whole numbers;
+        `SensitivityError` for a sensitivity that is no bound.
+        """
+
+    @abstractmethod
     def poisson_subset(self, ids: Integers, *, probability: float, step: int = 0) -> Integers:
         """The ids that joined, in the order given: each independently, by a coin that belongs to (step, id).
 

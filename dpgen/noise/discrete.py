@@ -43,6 +43,27 @@ def sample_discrete_gaussian(count: int, scale: float, stream: Stream) -> Intege
     return draws
 
 
+def sample_geometric(count: int, scale: int, stream: Stream) -> Integers:
+    """`count` independent draws of P(k) proportional to exp(-k / scale) on 0, 1, 2, ...: exactly, for whole `scale`.
+
+    k = low + scale * high with independent parts: low is uniform below `scale`, kept with probability
+    exp(-low / scale), and high goes on with probability exp(-1) (the magnitude in algorithm 2 before its sign).
+    """
+    draws = np.empty(count, dtype=np.int64)
+    pending = np.arange(count)
+    while pending.size:
+        low = _uniform_below(scale, pending.size, stream)
+        kept = _coins_exp(_Ratio(low, scale), stream)
+        high = np.zeros(pending.size, dtype=np.int64)
+        alive = np.flatnonzero(kept)
+        while alive.size:
+            alive = alive[_coins_exp(_One(alive.size), stream)]
+            high[alive] += 1
+        draws[pending[kept]] = (low + scale * high)[kept]
+        pending = pending[~kept]
+    return draws
+
+
 def _discrete_laplace(count: int, t: int, stream: Stream) -> Integers:
     """`count` draws of P(y) proportional to exp(-|y| / t) (algorithm 2 with s = 1)."""
     draws = np.empty(count, dtype=np.int64)

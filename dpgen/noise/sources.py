@@ -16,7 +16,7 @@ from dpgen import validate
 from dpgen.errors import InvalidValue, SensitivityError
 from dpgen.noise.ahead import DrawnAhead
 from dpgen.noise.base import Floats, Integers, NoiseSource, RowRandom
-from dpgen.noise.discrete import LARGEST_SCALE, SMALLEST_SCALE, sample_discrete_gaussian
+from dpgen.noise.discrete import LARGEST_SCALE, SMALLEST_SCALE, sample_discrete_gaussian, sample_geometric
 from dpgen.noise.rows import RecordRows
 from dpgen.noise.streams import KEY_BYTES, Address
 
@@ -72,12 +72,22 @@ class KeyedNoise(NoiseSource, ABC):
         _require_bound(sensitivity)
         if not SMALLEST_SCALE <= scale <= LARGEST_SCALE:
             raise InvalidValue(f"scale must lie in [2^-20, 2^40] counts; found {scale!r}. Rescale the counts.")
-        exact = np.asarray(counts)
-        if not np.issubdtype(exact.dtype, np.integer):
-            raise InvalidValue(f"counts must be integers; found {exact.dtype}. Use `gaussian` for real values.")
+        exact = _whole(counts)
         stream = self._address.stream("discrete gaussian", step, tensor)
         noise = sample_discrete_gaussian(exact.size, float(scale), stream)
-        return np.asarray(exact.astype(np.int64) + noise.reshape(exact.shape))
+        return np.asarray(exact + noise.reshape(exact.shape))
+
+    def geometric(
+        self, counts: Integers, *, scale: int, sensitivity: float, step: int = 0, tensor: str = "counts"
+    ) -> Integers:
+        """`counts` plus exact one-sided geometric noise of parameter `scale` on every entry."""
+        validate.count(1, scale=scale)
+        _require_bound(sensitivity)
+        if scale > LARGEST_SCALE:
+            raise InvalidValue(f"scale must lie in [1, 2^40] counts; found {scale!r}. Rescale the counts.")
+        exact = _whole(counts)
+        noise = sample_geometric(exact.size, scale, self._address.stream("geometric", step, tensor))
+        return np.asarray(exact + noise.reshape(exact.shape))
 
     def poisson_subset(self, ids: Integers, *, probability: float, step: int = 0) -> Integers:
         """The ids that joined: each independently with `probability`, by a coin that belongs to (step, id)."""
@@ -134,6 +144,13 @@ class SeededNoise(KeyedNoise):
     def __init__(self, seed: int) -> None:
         validate.count(0, seed=seed)
         super().__init__(hashlib.sha256(f"dpgen seeded noise {seed}".encode()).digest())
+
+
+def _whole(counts: Integers) -> Integers:
+    exact = np.asarray(counts)
+    if not np.issubdtype(exact.dtype, np.integer):
+        raise InvalidValue(f"counts must be integers; found {exact.dtype}. Use `gaussian` for real values.")
+    return exact.astype(np.int64)
 
 
 def _require_bound(sensitivity: float) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dpgen.data.info import DatasetInfo
     from dpgen.data.sources.base import ImageSource
     from dpgen.evaluation.base import Metric
+    from dpgen.evaluation.extractor import FeatureExtractor
     from dpgen.mechanisms.base import Mechanism
 
 
@@ -32,9 +33,10 @@ def dpgen_register_mechanisms() -> list[type[Mechanism[Any]]]:
     from dpgen.mechanisms.dp_sgd import DpSgd
     from dpgen.mechanisms.gaussian_sum import GaussianSum
     from dpgen.mechanisms.histogram import NoisyHistogram
+    from dpgen.mechanisms.noisy_maximum import NoisyMaximum
     from dpgen.mechanisms.repeated_gaussian_sum import RepeatedGaussianSum
 
-    return [GaussianSum, RepeatedGaussianSum, NoisyHistogram, DpSgd]
+    return [GaussianSum, RepeatedGaussianSum, NoisyHistogram, NoisyMaximum, DpSgd]
 
 
 @hookimpl
@@ -56,6 +58,15 @@ def dpgen_register_metrics() -> list[type[Metric]]:
 
 
 @hookimpl
+def dpgen_register_feature_extractors() -> list[type[FeatureExtractor]]:
+    """The spaces that scores are measured in."""
+    from dpgen.evaluation.extractor import PixelCosines, PublicFeatures
+    from dpgen.evaluation.pretrained import EfficientNetFeatures
+
+    return [PublicFeatures, PixelCosines, EfficientNetFeatures]
+
+
+@hookimpl
 def dpgen_register_datasets() -> list[type[ImageSource]]:
     """The sources that are selected by a name; folders, Parquet and npz files are selected by their path."""
     from dpgen.data.sources.digits import Digits, DigitsTest
@@ -67,6 +78,7 @@ def dpgen_register_datasets() -> list[type[ImageSource]]:
 @hookimpl
 def dpgen_conformance_examples(info: DatasetInfo) -> list[object]:
     """Mechanisms for the conformance kit; accountants and metrics need no settings."""
-    from dpgen.plugins.examples import dp_sgd, gaussian_sum, noisy_histogram, repeated_gaussian_sum
+    from dpgen.plugins.examples import dp_sgd, gaussian_sum, noisy_histogram, noisy_maximum, repeated_gaussian_sum
 
-    return [gaussian_sum(info), repeated_gaussian_sum(info), noisy_histogram(info), dp_sgd(info)]
+    sums = [gaussian_sum(info), repeated_gaussian_sum(info)]
+    return [*sums, noisy_histogram(info), noisy_maximum(info), dp_sgd(info)]

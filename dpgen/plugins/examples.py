@@ -13,6 +13,7 @@ from dpgen.data.info import DatasetInfo
 from dpgen.mechanisms.dp_sgd import DpSgd
 from dpgen.mechanisms.gaussian_sum import GaussianSum
 from dpgen.mechanisms.histogram import NO_VOTE, NoisyHistogram
+from dpgen.mechanisms.noisy_maximum import NoisyMaximum
 from dpgen.mechanisms.repeated_gaussian_sum import RepeatedGaussianSum
 from dpgen.noise import RowRandom
 
@@ -47,6 +48,11 @@ def noisy_histogram(info: DatasetInfo) -> NoisyHistogram:
     return NoisyHistogram(cells=info.classes + 4, votes=2, scale=3.0, vote=partial(_votes, classes=info.classes))
 
 
+def noisy_maximum(info: DatasetInfo) -> NoisyMaximum:
+    """The most frequent class, as far as one vote of each image tells."""
+    return NoisyMaximum(candidates=info.classes, scale=4, ballot=partial(_own_class, classes=info.classes))
+
+
 def dp_sgd(info: DatasetInfo) -> DpSgd:
     """Three steps on a linear classifier, with two randomly shifted views of each image."""
     module = nn.Linear(math.prod(info.shape), info.classes, device="meta").to_empty(device="cpu")
@@ -77,6 +83,10 @@ def _pixels_and_one(images: Tensor, labels: Tensor) -> Tensor:
 def _votes(images: Tensor, labels: Tensor, *, classes: int) -> Tensor:
     brightness = (4 * images.flatten(1).mean(1)).long().clamp(0, 3)
     return torch.stack([labels, torch.full_like(labels, NO_VOTE), classes + brightness, labels, labels + 1], dim=1)
+
+
+def _own_class(images: Tensor, labels: Tensor, *, classes: int) -> Tensor:
+    return F.one_hot(labels, classes)
 
 
 def _shifted_views(images: Tensor, labels: Tensor, *, views: int, random: RowRandom) -> tuple[Tensor, Tensor]:

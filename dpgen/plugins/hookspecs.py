@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dpgen.data.info import DatasetInfo
     from dpgen.data.sources.base import ImageSource
     from dpgen.evaluation.base import Metric
+    from dpgen.evaluation.extractor import FeatureExtractor
     from dpgen.generators.base import Generator
     from dpgen.mechanisms.base import Mechanism
     from dpgen.record import RunRecord
@@ -46,6 +47,11 @@ def dpgen_register_accountants(api_version: int) -> Sequence[type[Accountant]]: 
 @hookspec
 def dpgen_register_metrics(api_version: int) -> Sequence[type[Metric]]:  # type: ignore[empty-body]
     """Metric classes: one score each."""
+
+
+@hookspec
+def dpgen_register_feature_extractors(api_version: int) -> Sequence[type[FeatureExtractor]]:  # type: ignore[empty-body]
+    """Feature extractor classes: fixed maps from images to the features that metrics measure in."""
 
 
 @hookspec

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from dpgen.accountants.base import Accountant
     from dpgen.data.sources.base import ImageSource
     from dpgen.evaluation.base import Metric
+    from dpgen.evaluation.extractor import FeatureExtractor
     from dpgen.generators.base import Generator
     from dpgen.mechanisms.base import Mechanism
 
@@ -44,6 +45,7 @@ GENERATOR: Kind[Generator] = Kind("generator", "dpgen.generators.base", "Generat
 MECHANISM: Kind[Mechanism[Any]] = Kind("mechanism", "dpgen.mechanisms.base", "Mechanism")
 ACCOUNTANT: Kind[Accountant] = Kind("accountant", "dpgen.accountants.base", "Accountant")
 METRIC: Kind[Metric] = Kind("metric", "dpgen.evaluation.base", "Metric")
+FEATURE_EXTRACTOR: Kind[FeatureExtractor] = Kind("feature_extractor", "dpgen.evaluation.extractor", "FeatureExtractor")
 DATASET: Kind[ImageSource] = Kind("dataset", "dpgen.data.sources.base", "ImageSource")
 
-KINDS: tuple[Kind[Any], ...] = (GENERATOR, MECHANISM, ACCOUNTANT, METRIC, DATASET)
+KINDS: tuple[Kind[Any], ...] = (GENERATOR, MECHANISM, ACCOUNTANT, METRIC, FEATURE_EXTRACTOR, DATASET)

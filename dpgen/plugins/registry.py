@@ -13,7 +13,7 @@ from dpgen.plugins.contracts import duplicate_name
 from dpgen.plugins.discovery import Origin, discover
 from dpgen.plugins.failures import load_error
 from dpgen.plugins.hooks import PluginHooks
-from dpgen.plugins.kinds import ACCOUNTANT, DATASET, GENERATOR, KINDS, MECHANISM, METRIC, Kind
+from dpgen.plugins.kinds import ACCOUNTANT, DATASET, FEATURE_EXTRACTOR, GENERATOR, KINDS, MECHANISM, METRIC, Kind
 from dpgen.plugins.registrations import Registration, ask
 from dpgen.plugins.status import OK, PluginStatus
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dpgen.data.info import DatasetInfo
     from dpgen.data.sources.base import ImageSource
     from dpgen.evaluation.base import Metric
+    from dpgen.evaluation.extractor import FeatureExtractor
     from dpgen.generators.base import Generator
     from dpgen.mechanisms.base import Mechanism
     from dpgen.record import RunRecord
@@ -73,7 +74,7 @@ class Registry:
     def generator(self, name: str) -> type[Generator]:
         """The generator class of this name.
 
-        Raises, as the four methods below: `UnknownName`, which names every broken plugin; `DuplicateName`; or the
+        Raises, as the five methods below: `UnknownName`, which names every broken plugin; `DuplicateName`; or the
         `PluginLoadError` or `PluginVersionError` of the plugin that would have brought the name.
         """
         return self._class(GENERATOR, name)
@@ -90,12 +91,16 @@ class Registry:
         """The metric class of this name."""
         return self._class(METRIC, name)
 
+    def feature_extractor(self, name: str) -> type[FeatureExtractor]:
+        """The feature extractor class of this name."""
+        return self._class(FEATURE_EXTRACTOR, name)
+
     def dataset(self, name: str) -> type[ImageSource]:
         """The image source class of this name."""
         return self._class(DATASET, name)
 
     def generators(self) -> tuple[str, ...]:
-        """The names that `generator` answers, sorted; the same for the four methods below."""
+        """The names that `generator` answers, sorted; the same for the five methods below."""
         return self._names(GENERATOR)
 
     def mechanisms(self) -> tuple[str, ...]:
@@ -109,6 +114,10 @@ class Registry:
     def metrics(self) -> tuple[str, ...]:
         """The names that `metric` answers."""
         return self._names(METRIC)
+
+    def feature_extractors(self) -> tuple[str, ...]:
+        """The names that `feature_extractor` answers."""
+        return self._names(FEATURE_EXTRACTOR)
 
     def datasets(self) -> tuple[str, ...]:
         """The names that `dataset` answers."""

@@ -101,6 +101,14 @@ class _TapedNoise(NoiseSource, ABC):
             NoiseAddress("discrete gaussian", self._path, step, tensor), counts, scale, sensitivity, draw
         )
 
+    def geometric(
+        self, counts: Integers, *, scale: int, sensitivity: float, step: int = 0, tensor: str = "counts"
+    ) -> Integers:
+        def draw() -> Integers:
+            return self._source.geometric(counts, scale=scale, sensitivity=sensitivity, step=step, tensor=tensor)
+
+        return self._noised(NoiseAddress("geometric", self._path, step, tensor), counts, scale, sensitivity, draw)
+
     def poisson_subset(self, ids: Integers, *, probability: float, step: int = 0) -> Integers:
         joined = self._source.poisson_subset(ids, probability=probability, step=step)
         # The subset is secret, not released: only the population, the rate and the address must agree.

@@ -58,8 +58,8 @@ def feature_likelihood(reference: Features, synthetic: Features, training: Featu
     """FLD of `synthetic` `[m, d]` for test images `[n, d]` and training images `[t, d]`; n and m >= 2, t >= 4.
 
     Source: Jiralerspong et al. 2023 (arXiv 2302.04440), eq. 3 and 4: -100/d log p(test) under the mixture on the
-    synthetic images, less the same under a mixture on one half of the training images fitted to the other half (the constant of
-    the authors' code). Features are scaled to deviation 1 on the test images. The value depends on no image's place.
+    synthetic images, less the same under a mixture on one half of the training images fitted to the other half (the
+    constant of the authors' code). Features have deviation 1 on the test images. No image's place matters.
     """
     check_features(reference_features=reference, synthetic_features=synthetic, training_features=training)
     if min(len(reference), len(synthetic)) < 2 or len(training) < 4:

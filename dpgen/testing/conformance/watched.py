@@ -105,6 +105,12 @@ class EveryoneJoins(NoiseSource):
         """As `source` gives it."""
         return self._source.discrete_gaussian(counts, scale=scale, sensitivity=sensitivity, step=step, tensor=tensor)
 
+    def geometric(
+        self, counts: Integers, *, scale: int, sensitivity: float, step: int = 0, tensor: str = "counts"
+    ) -> Integers:
+        """As `source` gives it."""
+        return self._source.geometric(counts, scale=scale, sensitivity=sensitivity, step=step, tensor=tensor)
+
     def poisson_subset(self, ids: Integers, *, probability: float, step: int = 0) -> Integers:
         """All of them, once `source` has accepted the arguments."""
         self._source.poisson_subset(ids, probability=probability, step=step)

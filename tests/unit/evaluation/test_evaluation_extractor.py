@@ -31,9 +31,9 @@ def trained(seed: int, steps: int = 2) -> PublicFeatures:
 
 def test_public_features_are_named_after_their_weights() -> None:
     first, again, other = trained(1), trained(1), trained(2)
-    assert first.name == again.name != other.name
-    assert first.name.startswith("public-cnn@")
-    assert len(first.name) == len("public-cnn@") + 8
+    assert first.identity == again.identity != other.identity
+    assert first.identity.startswith("public-cnn@")
+    assert len(first.identity) == len("public-cnn@") + 8
     features = first(images(5, 1, 8, 8))
     assert features.shape == (5, first.network.feature_size)
     assert features.dtype == np.float64
@@ -50,7 +50,7 @@ def test_cosines_are_those_of_scipy(shape: tuple[int, int, int]) -> None:
 
 def test_cosines_say_what_they_are_and_read_bytes() -> None:
     extractor = PixelCosines(Shape(1, 4, 64))
-    assert extractor.name == "pixel-cosines-4x8"
+    assert extractor.identity == "pixel-cosines-4x8"
     grey = torch.full((1, 1, 4, 64), 51, dtype=torch.uint8)
     features = extractor(grey)
     assert features[0, 0] == pytest.approx(0.2)  # the first coefficient is the mean brightness

@@ -83,6 +83,16 @@ def test_hook_dpgen_register_metrics() -> None:
     assert registry.metrics() == ("sharpness",)
 
 
+def test_hook_dpgen_register_feature_extractors() -> None:
+    from dpgen.evaluation.extractor import FeatureExtractor
+
+    cls = concrete(FeatureExtractor, "x_rays")
+    registry = Registry()
+    registry.register(plugin(dpgen_register_feature_extractors=lambda: [cls]), name="mine")
+    assert registry.feature_extractor("x_rays") is cls
+    assert registry.feature_extractors() == ("x_rays",)
+
+
 def test_hook_dpgen_register_datasets() -> None:
     from dpgen.data.sources.base import ImageSource
 
