@@ -30,9 +30,16 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-for command in (demo, plan, run, sample, evaluate, report, account, verify, audit, check, plugins, doctor, cite):
-    app.command()(command)
-app.add_typer(config, name="config")
+_PANELS = {
+    "Make images": (demo, plan, run, sample),
+    "Look at what was made": (evaluate, report, cite),
+    "Doubt it": (account, verify, audit, check),
+    "This installation": (plugins, doctor),
+}
+for panel, commands in _PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.add_typer(config, name="config", rich_help_panel="Make images")
 
 
 @app.callback()

@@ -22,11 +22,11 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("rank", "error", "said"),
     [
-        ("0", LOST, "ProcessLost: expected all processes"),
+        ("0", LOST, "ProcessLost DPG801: expected all processes"),
         ("1", LOST, ""),
         ("1", Interrupted(signal.SIGTERM), ""),
-        ("1", ConfigError("a wrong key"), "ConfigError in process 1: a wrong key"),
-        ("0", ConfigError("a wrong key"), "ConfigError: a wrong key"),
+        ("1", ConfigError("a wrong key"), "ConfigError DPG102 in process 1: a wrong key"),
+        ("0", ConfigError("a wrong key"), "ConfigError DPG102: a wrong key"),
     ],
 )
 def test_who_speaks(rank: str, error: BaseException, said: str, monkeypatch, capsys):
