@@ -11,10 +11,12 @@ from dpgen.budget import ADD_OR_REMOVE_ONE, Charge, Plan
 from dpgen.data.datasets import PublicDataset
 from dpgen.data.info import DatasetInfo, Shape
 from dpgen.errors import PlanMismatch
-from dpgen.events import Gaussian
+from dpgen.events import DiscreteGaussian, Gaussian
+from dpgen.mechanisms import RunContext
 from dpgen.networks.classifier import ImageClassifier
 from dpgen_plugins.diffusion.finetune import LABEL, finetune, finetune_event
 from dpgen_plugins.diffusion.model import fresh_network
+from dpgen_plugins.diffusion.privimage import PrivImage
 from dpgen_plugins.diffusion.selection import Selection
 from dpgen_plugins.diffusion.semantic_query import TopClassVotes
 from dpgen_plugins.diffusion.settings import FinetuneSettings, NetworkSettings, NoiseLevelSettings
@@ -71,3 +73,25 @@ def test_pretraining_sees_the_chosen_classes_alone_under_the_labels_that_took_th
     pictures, labels = chosen.training_set(public)
     assert pictures[:, 0, 0, 0].tolist() == [0, 3, 5, 8]
     assert labels.tolist() == [1, 0, 1, 0]
+
+
+class Counted:
+    """Stands for the private data set: holds no record, and answers every query with the numbers 0, 1, 2, ..."""
+
+    info = INFO
+
+    def release(self, mechanism, *, label):
+        self.mechanism, self.label = mechanism, label
+        return torch.arange(mechanism.cells).numpy()
+
+
+def test_the_histogram_is_what_was_released_with_the_planned_noise_and_nothing_else():
+    images = torch.zeros(10, 1, 8, 8, dtype=torch.uint8)
+    public = PublicDataset("toy", images, torch.arange(10) % 5, ("v", "w", "x", "y", "z"))
+    query = {"votes": 2, "classifier_steps": 1, "classifier_width": 4}
+    generator = PrivImage(PrivImage.Config.model_validate({"query": query}))
+    private, plan = Counted(), Plan((Charge("semantic-query", DiscreteGaussian(7.0, 2)),))
+    found = generator._query(private, public, plan, RunContext())["histogram"]
+    assert found.flatten().tolist() == list(range(2 * 5))
+    assert private.label == "semantic-query"
+    assert private.mechanism.event(ADD_OR_REMOVE_ONE) == plan["semantic-query"]
