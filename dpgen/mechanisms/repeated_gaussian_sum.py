@@ -42,6 +42,9 @@ class RepeatedGaussianSum(Mechanism[Tensor]):
     """
 
     name: ClassVar[str] = "repeated_gaussian_sum"
+    cites: ClassVar[tuple[str, ...]] = (
+        "Mironov, Talwar, Zhang: Rényi Differential Privacy of the Sampled Gaussian Mechanism. 2019. arXiv 1908.10530",
+    )
 
     vectors: Vectors
     dimension: int

@@ -44,11 +44,7 @@ def match_embedding(
     """
     validate.count(1, steps=steps, batch=batch)
     validate.positive(learning_rate=learning_rate)
-    if len(embedding) != network.classes or class_shares.shape != (network.classes,):
-        raise DataError(
-            f"expected an embedding and a share for each of {network.classes} classes; found {len(embedding)} and "
-            f"{len(class_shares)}. Build the generator for the classes of the embedding."
-        )
+    _check(network, embedding, class_shares)
     state = TrainingState(network.to(context.device).train(), partial(torch.optim.Adam, lr=learning_rate))
     features, target = features.to(context.device), embedding.to(context.device, torch.float32)
     shares, unfinished = class_shares.to(target), f"{phase}.unfinished"
@@ -66,6 +62,14 @@ def match_embedding(
             if state.step % CHECKPOINT_EVERY == 0 and state.step < steps:
                 state.save(context.checkpoints, unfinished, {})
     return state.ema
+
+
+def _check(network: ImageGenerator, embedding: Tensor, class_shares: Tensor) -> None:
+    if len(embedding) != network.classes or class_shares.shape != (network.classes,):
+        raise DataError(
+            f"expected an embedding and a share for each of {network.classes} classes; found {len(embedding)} and "
+            f"{len(class_shares)}. Build the generator for the classes of the embedding."
+        )
 
 
 def draw(network: ImageGenerator, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

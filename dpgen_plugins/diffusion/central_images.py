@@ -158,6 +158,19 @@ def sampling_probability(settings: CentralImageSettings, info: DatasetInfo) -> f
     return min(1.0, settings.expected_batch / info.nominal_records)
 
 
+def noise_note(settings: CentralImageSettings, info: DatasetInfo, noise_multiplier: float) -> str:
+    """For a plan: how noisy the images will be, from declared numbers alone."""
+    query = central_query(settings, info.shape)
+    a_class = sampling_probability(settings, info) * info.nominal_records / info.classes
+    deviation = noise_multiplier * query.clip_norm
+    if isinstance(query, ModeQuery):
+        return f"mode images: {a_class:.4g} votes on a pixel of an average class, noise of deviation {deviation:.3g}"
+    return (
+        f"mean images of {query.shape.height} x {query.shape.width} cells: a cell of an average class of {a_class:.4g} "
+        f"images gets noise of deviation {deviation / a_class:.3g}, in grey values from 0 to 1"
+    )
+
+
 def release_central_images(
     private: PrivateDataset, plan: Plan, settings: CentralImageSettings, context: RunContext
 ) -> tuple[Tensor, Tensor]:

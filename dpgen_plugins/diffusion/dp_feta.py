@@ -85,7 +85,8 @@ class DpFeta(Generator):
             f"the central images raise the noise multiplier of DP-SGD from {alone:.4f} to {with_images:.4f} "
             f"({100 * (with_images / alone - 1):.2f} %)"
         )
-        return replace(split.plan, notes=(note,))
+        images = central_images.noise_note(config.central, info, split.values[central_images.LABEL])
+        return replace(split.plan, notes=(note, images))
 
     def fit(self, private: PrivateDataset, public: PublicDataset | None, plan: Plan, context: RunContext) -> None:
         """Release the central images, warm up, fine-tune; each finished phase is kept for a resumed run."""

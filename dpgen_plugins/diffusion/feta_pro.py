@@ -83,7 +83,8 @@ class FetaPro(Generator):
             f"central images and frequency features raise the noise multiplier of DP-SGD from {alone:.4f} to "
             f"{with_both:.4f} ({100 * (with_both / alone - 1):.2f} %)"
         )
-        return replace(split.plan, notes=(note,))
+        images = central_images.noise_note(config.central, info, split.values[central_images.LABEL])
+        return replace(split.plan, notes=(note, images))
 
     def fit(self, private: PrivateDataset, public: PublicDataset | None, plan: Plan, context: RunContext) -> None:
         """Each of the three stages starts from the weights of the one before; each is kept for a resumed run."""

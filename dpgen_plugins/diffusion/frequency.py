@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Final
 
 import torch
@@ -40,36 +41,44 @@ def release_frequency_images(
     """
     info = private.info
     features = _features(settings, info, context).to(context.device)
+    embedding = _released_sums(private, plan, features, settings, context) / info.nominal_records
+    network = _auxiliary(settings, info, context)
+    matched = partial(
+        match_embedding,
+        network,
+        features,
+        embedding,
+        _class_shares(info),
+        steps=settings.steps,
+        batch=settings.batch,
+        learning_rate=settings.learning_rate,
+        context=context,
+        phase=AUXILIARY,
+    )
+    network.load_state_dict(context.once(AUXILIARY, matched))
+    images, labels = _drawn(network.to(context.device).eval(), settings, context)
+    rows = rows_by_class(images, labels, classes=info.classes, columns=SHOWN)
+    context.publish("frequency_images.png", contact_sheet(rows, columns=SHOWN, row_names=info.class_names))
+    return images, labels
+
+
+def _released_sums(
+    private: PrivateDataset,
+    plan: Plan,
+    features: RandomFourierFeatures,
+    settings: FrequencySettings,
+    context: RunContext,
+) -> Tensor:
     mechanism = GaussianSum(
         vectors=lambda images, labels: features(images.to(context.device)),
         dimension=settings.features,
         clip_norm=FEATURE_NORM,
         noise_multiplier=_planned_noise(plan),
-        classes=info.classes,
+        classes=private.info.classes,
         batch=RECORDS_AT_ONCE,
         phase=LABEL,
     )
-    sums = context.once(LABEL, lambda: {"sums": private.release(mechanism, label=LABEL)})["sums"]
-    network = _auxiliary(settings, info, context)
-    weights = context.once(
-        AUXILIARY,
-        lambda: match_embedding(
-            network,
-            features,
-            sums / info.nominal_records,
-            _class_shares(info),
-            steps=settings.steps,
-            batch=settings.batch,
-            learning_rate=settings.learning_rate,
-            context=context,
-            phase=AUXILIARY,
-        ),
-    )
-    network.load_state_dict(weights)
-    images, labels = _drawn(network.to(context.device).eval(), settings, context)
-    rows = rows_by_class(images, labels, classes=info.classes, columns=SHOWN)
-    context.publish("frequency_images.png", contact_sheet(rows, columns=SHOWN, row_names=info.class_names))
-    return images, labels
+    return context.once(LABEL, lambda: {"sums": private.release(mechanism, label=LABEL)})["sums"]
 
 
 def _features(settings: FrequencySettings, info: DatasetInfo, context: RunContext) -> RandomFourierFeatures:

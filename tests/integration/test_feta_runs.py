@@ -105,6 +105,7 @@ def test_the_plan_ignores_compute_settings_and_says_what_the_shortcuts_cost(meth
     ]
     assert plans[0] == plans[1]
     assert "noise multiplier of DP-SGD from" in plans[0].notes[0]
+    assert "average class of 50 images" in plans[0].notes[1]
 
 
 def test_mode_images_run_too(tmp_path: Path) -> None:
