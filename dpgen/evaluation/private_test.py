@@ -46,19 +46,20 @@ class TestSplit:
                 "steer a choice: choose on held-out synthetic images, or give another test split."
             )
 
-    def open(self, classifier: FixedClassifier) -> tuple[Tensor, Tensor]:
-        """Images and labels, once, against the classifier whose choice is over.
+    def open(self, *classifiers: FixedClassifier) -> tuple[Tensor, Tensor]:
+        """Images and labels, once, against the classifiers whose choice is over: all that will ever look at them.
 
         Raises: `SelectionOnTest` without a fixed, unchanged classifier; `TestSetReused` the second time. After
         either refusal nothing was read.
         """
         self.require_unopened()
-        if not isinstance(classifier, FixedClassifier):
-            raise SelectionOnTest(
-                "the test split opens after the classifier is fixed; found "
-                f"{type(classifier).__name__}. Choose one with `select_classifier` on synthetic images first."
-            )
-        classifier.require_unchanged()
+        for classifier in classifiers or (None,):
+            if not isinstance(classifier, FixedClassifier):
+                raise SelectionOnTest(
+                    "the test split opens after the classifier is fixed; found "
+                    f"{type(classifier).__name__}. Let a `Selection` choose one first."
+                )
+            classifier.require_unchanged()
         self._opened = True
         return self._images, self._labels
 

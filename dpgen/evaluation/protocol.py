@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from typing import final
 
 import torch
+from torch import Tensor
 
+from dpgen import validate
 from dpgen.data.datasets import PublicDataset, SyntheticDataset
 from dpgen.errors import DataError
-from dpgen.evaluation.base import Evidence, Metric, Score, Touched
-from dpgen.evaluation.extractor import FeatureExtractor, PixelCosines, PublicFeatures
+from dpgen.evaluation.base import Evidence, Features, Metric, Score, Touched, missing_evidence
+from dpgen.evaluation.candidates import Candidate, train_candidates
+from dpgen.evaluation.extractor import FeatureExtractor, PixelCosines, PublicFeatures, Setting
 from dpgen.evaluation.metrics import Accuracy, FrechetDistance, PrecisionRecall
 from dpgen.evaluation.private_test import TestSplit
 from dpgen.evaluation.recipe import Recipe
 from dpgen.evaluation.scores import Scores
-from dpgen.evaluation.selection import FixedClassifier, select_classifier
+from dpgen.evaluation.selection import FixedClassifier, HeldOutSynthetic, Selection, fixed
+from dpgen.evaluation.spread import best_on_test, fixed_trainings, over_trainings
 from dpgen.mechanisms.context import Progress, SilentProgress
 
 
@@ -24,11 +28,15 @@ class Protocol:
     """Scores one synthetic set against one private test split, once.
 
     Privacy: reads private records without protection. Every score says that it is not part of the DP release; keep
-    them in `internal/`. The classifier is trained on one part of the synthetic images and chosen on the rest; features
-    come from the public set, or are fixed cosines where there is none. Nothing is chosen after the split is opened.
+    them in `internal/`. Classifiers are trained on one part of the synthetic images; `selection` names the one that
+    counts, and all that will look at the test split are fixed before it is opened. Nothing is chosen afterwards.
 
     Args: `metrics` default to accuracy, Fréchet distance, precision and recall; `recipe` to the one for the shape;
-    `seed` is public: equal seeds and images give equal scores on one machine.
+    `selection` to the best on held-out synthetic images; `extractor` to features learnt from the public set, or fixed
+    cosines where there is none. `training`: the private training images, for metrics that look for copies. `seed` is
+    public: equal seeds and images give equal scores on one machine. With `seeds` > 1 the classifiers are trained for
+    `seed`, `seed` + 1 and so on, and a score gives mean and deviation over all trainings. `diagnostics` adds the best
+    accuracy on the test split over everything trained: chosen on the test split, so labelled and never a result.
     """
 
     def __init__(
@@ -38,81 +46,123 @@ class Protocol:
         *,
         metrics: Sequence[Metric] | None = None,
         recipe: Recipe | None = None,
+        selection: Selection | None = None,
+        extractor: FeatureExtractor | None = None,
+        training: Tensor | None = None,
         seed: int = 0,
+        seeds: int = 1,
+        diagnostics: bool = False,
         device: torch.device | str = "cpu",
         progress: Progress | None = None,
     ) -> None:
+        validate.count(1, seeds=seeds)
         if public is not None and public.shape != test.shape:
             raise DataError(
                 f"the public images must have the shape of the test images, {tuple(test.shape)}; "
                 f"found {tuple(public.shape)}. Resize them when loading."
             )
-        self._test, self._public = test, public
+        self._test, self._public, self._training = test, public, training
         self._metrics = (Accuracy(), FrechetDistance(), PrecisionRecall()) if metrics is None else tuple(metrics)
-        self._recipe = recipe or Recipe.for_shape(test.shape)
-        self._seed, self._device, self._progress = seed, torch.device(device), progress or SilentProgress()
+        self._recipe, self._rule = recipe or Recipe.for_shape(test.shape), selection or HeldOutSynthetic()
+        self._extractor, self._seed, self._seeds, self._diagnostics = extractor, seed, seeds, diagnostics
+        self._device, self._progress = torch.device(device), progress or SilentProgress()
 
     def evaluate(self, synthetic: SyntheticDataset) -> Scores:
         """Every score of `synthetic`.
 
-        Raises: `TestSetReused` when the test split was opened before; `DataError` when shapes or classes differ, or
-        a metric has too few images. Both before any training where they can be known before.
+        Raises: `TestSetReused` when the test split was opened before; `DataError` when shapes or classes differ, a
+        metric has too few images or lacks what it needs. Before any training where it can be known before. What the
+        selection raises, before the test split is opened.
         """
         self._test.require_unopened()
         self._check(synthetic)
-        classifier = select_classifier(
-            synthetic, self._recipe, seed=self._seed, device=self._device, progress=self._progress
-        )
-        extractor = self._extractor()
+        candidates = self._candidates(synthetic)
+        classifier, trainings = fixed(self._rule.choose(candidates)), fixed_trainings(candidates)
+        extractor = self._built_extractor()
+        everything = tuple(fixed(one) for one in candidates) if self._diagnostics else ()
         with self._progress.track("evaluate: scores", 1 + len(self._metrics)) as advance:
-            evidence = self._open(synthetic, classifier, extractor)
+            made = extractor(synthetic.images)
+            images, labels = self._test.open(classifier, *(one for _, one in trainings), *everything)
+            evidence = self._evidence(synthetic, made, images, labels, classifier, extractor)
             advance(1)
             scores = [_held_out_score(classifier)]
             for metric in self._metrics:
                 scores.extend(metric.measure(evidence))
                 advance(1)
-        return Scores(scores=tuple(scores), selection=self._selection(synthetic, classifier))
+        scores += over_trainings(trainings, images, labels) + best_on_test(everything, images, labels)
+        return Scores(scores=tuple(scores), selection=self._selection(synthetic, classifier, len(candidates)))
 
-    def _open(self, synthetic: SyntheticDataset, classifier: FixedClassifier, extractor: FeatureExtractor) -> Evidence:
-        """The only place that opens the test split."""
-        synthetic_features = extractor(synthetic.images)
-        images, labels = self._test.open(classifier)
+    def _candidates(self, synthetic: SyntheticDataset) -> tuple[Candidate, ...]:
+        return tuple(
+            candidate
+            for seed in range(self._seed, self._seed + self._seeds)
+            for candidate in train_candidates(
+                synthetic, self._recipe, seed=seed, device=self._device, progress=self._progress
+            )
+        )
+
+    def _evidence(
+        self,
+        synthetic: SyntheticDataset,
+        made: Features,
+        images: Tensor,
+        labels: Tensor,
+        classifier: FixedClassifier,
+        extractor: FeatureExtractor,
+    ) -> Evidence:
         return Evidence(
             reference_features=extractor(images),
-            synthetic_features=synthetic_features,
+            synthetic_features=made,
             reference_labels=labels.numpy(),
             predicted_labels=classifier.predict(images),
             class_names=self._test.class_names,
             extractor=extractor.identity,
             classifier=classifier.name,
             touched=Touched.PRIVATE_TEST,
+            synthetic_labels=synthetic.labels.numpy(),
+            synthetic_probabilities=extractor.probabilities(made),
+            training_features=self._training_features(extractor),
         )
 
-    def _extractor(self) -> FeatureExtractor:
-        if self._public is None:
-            return PixelCosines(self._test.shape)
-        return PublicFeatures.train(
-            self._public,
-            steps=self._recipe.feature_steps,
-            width=self._recipe.width,
-            augmentation=self._recipe.augmentation,
+    def _training_features(self, extractor: FeatureExtractor) -> Features | None:
+        needed = any("training_features" in metric.needs for metric in self._metrics)
+        return extractor(self._training) if needed and self._training is not None else None
+
+    def _built_extractor(self) -> FeatureExtractor:
+        if self._extractor is not None:
+            return self._extractor
+        setting = Setting(
+            shape=self._test.shape,
+            public=self._public,
+            recipe=self._recipe,
             seed=self._seed,
             device=self._device,
             progress=self._progress,
         )
+        return PixelCosines.build(setting) if self._public is None else PublicFeatures.build(setting)
 
-    def _selection(self, synthetic: SyntheticDataset, classifier: FixedClassifier) -> dict[str, object]:
+    def _selection(
+        self, synthetic: SyntheticDataset, classifier: FixedClassifier, candidates: int
+    ) -> dict[str, object]:
         return {
-            "chosen_on": "held-out synthetic images",
+            **self._rule.to_json(),
+            "candidates": candidates,
             "classifier": classifier.name,
             "held_out_accuracy": classifier.held_out_accuracy,
             "synthetic_images": len(synthetic),
             "public_data": None if self._public is None else self._public.name,
             "seed": self._seed,
+            "seeds": self._seeds,
             "recipe": self._recipe.to_json(),
         }
 
     def _check(self, synthetic: SyntheticDataset) -> None:
+        headless = isinstance(self._extractor, PixelCosines) or (self._extractor is None and self._public is None)
+        lacking = {"training_features": self._training is None, "synthetic_probabilities": headless}
+        for metric in self._metrics:
+            for name in metric.needs:
+                if lacking.get(name, False):
+                    raise DataError(f"{metric.name}: {missing_evidence(name)}")
         if tuple(synthetic.images.shape[1:]) != tuple(self._test.shape):
             raise DataError(
                 f"the synthetic images must have the shape of the test images, {tuple(self._test.shape)}; "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dpgen import validate
 from dpgen.data.info import Shape
+from dpgen.errors import InvalidValue, UnknownName
 from dpgen.networks.augment import GENTLE, PHOTOGRAPH, Augmentation
+from dpgen.networks.classifiers import CLASSIFIERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +29,10 @@ class Recipe:
     """Peak of the one-cycle schedule (AdamW)."""
     width: int = 24
     """Channels of the first convolution of both networks."""
+    classifiers: tuple[str, ...] = ("cnn",)
+    """Architectures, of `dpgen.networks.classifiers.CLASSIFIERS`."""
     candidates: int = 1
-    """Classifiers trained from different public seeds; the best on held-out synthetic images is the one that counts."""
+    """Trainings of each architecture from different public draws."""
     held_out: float = 0.1
     """Share of the synthetic images of each class that chooses among snapshots and candidates and trains nothing."""
     augmentation: Augmentation = GENTLE
@@ -36,6 +40,11 @@ class Recipe:
     def __post_init__(self) -> None:
         validate.count(1, steps=self.steps, feature_steps=self.feature_steps, batch=self.batch)
         validate.count(1, width=self.width, candidates=self.candidates)
+        for name in self.classifiers:
+            if name not in CLASSIFIERS:
+                raise UnknownName("classifier", name, CLASSIFIERS, "Choose among them in `classifiers`.")
+        if not self.classifiers:
+            raise InvalidValue("a recipe needs at least one classifier; found none. Name one, such as 'cnn'.")
         validate.positive(learning_rate=self.learning_rate)
         validate.open_unit(held_out=self.held_out)
 
@@ -44,6 +53,13 @@ class Recipe:
         """The recipe for images of this shape: half the steps up to 16 px, photograph augmentation for colour."""
         steps = 500 if max(shape.height, shape.width) <= 16 else 1000
         return Recipe(steps=steps, augmentation=GENTLE if shape.channels == 1 else PHOTOGRAPH)
+
+    @staticmethod
+    def benchmark(shape: Shape) -> Recipe:
+        """The three architectures of DPImageBench in its sizes, for the steps of 50 epochs over 55,000 images."""
+        return replace(
+            Recipe.for_shape(shape), classifiers=("resnet", "wide_resnet", "resnext"), steps=10_750, batch=256
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON data."""

@@ -1,47 +1,52 @@
-"""Choosing the downstream classifier with synthetic images alone, and fixing it before real ones are seen."""
+"""Choosing the downstream classifier without the test split, and fixing the choice before the split is opened."""
 
 from __future__ import annotations
 
-from typing import final
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
 
-from dpgen.data.datasets import SyntheticDataset
+from dpgen import validate
+from dpgen.budget import Charge, NeighboringRelation
+from dpgen.data.datasets import PrivateDataset
 from dpgen.errors import DataError, SelectionOnTest
 from dpgen.evaluation.base import Labels
-from dpgen.evaluation.recipe import Recipe
-from dpgen.mechanisms.context import Progress, public_generator
-from dpgen.networks.classifier import ImageClassifier
+from dpgen.evaluation.candidates import Candidate
+from dpgen.mechanisms.noisy_maximum import NoisyMaximum
+from dpgen.networks.classifier_base import Classifier
 from dpgen.networks.digest import weights_digest
-from dpgen.networks.inference import accuracy, predict
-from dpgen.networks.training import train_classifier
+from dpgen.networks.inference import predict
 
-_PHASE = "evaluate: classifier"
+VALIDATION = "validation"
+"""Label of the charge of a noisy validation; the last one of a plan."""
 
 
 @final
 class FixedClassifier:
     """A classifier whose choice is over: its weights can no longer change without being noticed.
 
-    `held_out_accuracy` is its accuracy on the synthetic images that it was chosen by.
+    `held_out_accuracy` is its accuracy on synthetic images that trained nothing.
     """
 
-    def __init__(self, network: ImageClassifier, *, held_out_accuracy: float) -> None:
+    def __init__(self, network: Classifier, *, held_out_accuracy: float, architecture: str = "cnn") -> None:
         self._network = network.requires_grad_(False).eval()
-        self._digest = weights_digest(network)
+        self._digest, self._architecture = weights_digest(network), architecture
         self.held_out_accuracy = held_out_accuracy
 
     @property
     def name(self) -> str:
-        """`synthetic-cnn@` and the first eight digits of the weights' SHA-256."""
-        return f"synthetic-cnn@{self._digest[:8]}"
+        """`synthetic-cnn@` (or another architecture) and the first eight digits of the weights' SHA-256."""
+        return f"synthetic-{self._architecture}@{self._digest[:8]}"
 
     def require_unchanged(self) -> None:
         """Raises: `SelectionOnTest` when a weight has changed since the choice."""
         if weights_digest(self._network) != self._digest:
             raise SelectionOnTest(
-                "the classifier must stay as it was chosen on synthetic images; found changed weights. "
+                "the classifier must stay as it was chosen; found changed weights. "
                 "Train and choose first, then open the test split once."
             )
 
@@ -51,55 +56,89 @@ class FixedClassifier:
         return predict(self._network, images).argmax(1).numpy()
 
 
-def split_synthetic(labels: Tensor, *, held_out: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Rows to train on and rows to choose by: `held_out` of each class, at least one, by a public shuffle.
+def fixed(candidate: Candidate) -> FixedClassifier:
+    """The candidate as the one that counts."""
+    return FixedClassifier(
+        candidate.network, held_out_accuracy=candidate.held_out_accuracy, architecture=candidate.classifier
+    )
 
-    Raises: `DataError` when a class that occurs has a single image only.
+
+def best_held_out(candidates: Sequence[Candidate]) -> Candidate:
+    """Best on held-out synthetic images; of equals the first training, and of one training the latest moment."""
+    return max(candidates, key=lambda one: (one.held_out_accuracy, -one.seed, -one.training, one.step))
+
+
+class Selection(ABC):
+    """A rule that names one of the candidates before the test split is opened; its choice is the one reported."""
+
+    chosen_on: ClassVar[str]
+    """What the choice was made on, for the record."""
+
+    @abstractmethod
+    def choose(self, candidates: Sequence[Candidate]) -> Candidate:
+        """One of `candidates`."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """The public settings of the rule, and what it costs."""
+
+
+@final
+class HeldOutSynthetic(Selection):
+    """The best on synthetic images that trained nothing. Privacy: post-processing, free."""
+
+    chosen_on: ClassVar[str] = "held-out synthetic images"
+
+    def choose(self, candidates: Sequence[Candidate]) -> Candidate:
+        """The best; of equals the first training, and of one training the latest moment."""
+        return best_held_out(candidates)
+
+    def to_json(self) -> dict[str, Any]:
+        """That it is free."""
+        return {"chosen_on": self.chosen_on, "charge": None}
+
+
+@final
+@dataclass(frozen=True)
+class NoisyValidation(Selection):
+    """Report noisy max on private validation images, over architectures and moments jointly.
+
+    Privacy: one release of `NoisyMaximum` from `private` under the label `validation`, charged before anything is read
+    as the last charge of the plan: `NoisyValidation.charge(...)` must have been in it when the plan was adopted, before
+    `fit`. The noise is drawn once for all candidates; what it names is reported, and no validation accuracy is.
+    `private` holds images that no generator was fitted to, on the ledger of the run.
     """
-    train, choose = [], []
-    for label in torch.unique(labels).tolist():
-        rows = torch.nonzero(labels == label).flatten()
-        if len(rows) < 2:
-            raise DataError(
-                f"expected at least two synthetic images of each class that occurs; found one of class {label}. "
-                "Sample more images."
-            )
-        rows = rows[torch.randperm(len(rows), generator=generator)]
-        take = min(len(rows) - 1, max(1, round(held_out * len(rows))))
-        choose.append(rows[:take])
-        train.append(rows[take:])
-    return torch.cat(train), torch.cat(choose)
+
+    private: PrivateDataset
+    scale: int = 10
+    """Parameter of the noise in images: epsilon 1 / scale, and the choice is off by about `scale` correct images."""
+
+    chosen_on: ClassVar[str] = "noisy validation on private images"
+
+    def __post_init__(self) -> None:
+        validate.count(1, scale=self.scale)
+
+    @staticmethod
+    def charge(relation: NeighboringRelation, *, scale: int = 10) -> Charge:
+        """The charge that belongs at the end of the plan; it does not depend on how many candidates there will be."""
+        return Charge(VALIDATION, NoisyMaximum(candidates=1, scale=scale, ballot=_nobody).event(relation))
+
+    def choose(self, candidates: Sequence[Candidate]) -> Candidate:
+        """The noisy winner. Raises: `PlanMismatch`, `BudgetExceeded` before anything is read; `DataError` for none."""
+        if not candidates:
+            raise DataError("a noisy validation needs a candidate; found none. Train at least one classifier.")
+        networks = [candidate.network for candidate in candidates]
+
+        def right(images: Tensor, labels: Tensor) -> Tensor:
+            return torch.stack([predict(network, images).argmax(1) == labels for network in networks], dim=1)
+
+        mechanism = NoisyMaximum(candidates=len(networks), scale=self.scale, ballot=right)
+        return candidates[int(self.private.release(mechanism, label=VALIDATION))]
+
+    def to_json(self) -> dict[str, Any]:
+        """The scale of the noise and the charge's label."""
+        return {"chosen_on": self.chosen_on, "charge": VALIDATION, "scale": self.scale}
 
 
-def select_classifier(
-    synthetic: SyntheticDataset, recipe: Recipe, *, seed: int, device: torch.device, progress: Progress
-) -> FixedClassifier:
-    """Train the candidates on one part of the synthetic images and fix the one that is best on the other part.
-
-    Privacy: post-processing of a release; no real image is at hand. `seed` is public. Of equals the first one wins.
-    """
-    split = public_generator(seed, "evaluate: held-out synthetic images")
-    train, choose = split_synthetic(synthetic.labels, held_out=recipe.held_out, generator=split)
-    validation = (synthetic.images[choose], synthetic.labels[choose])
-    best: tuple[float, ImageClassifier] | None = None
-    for candidate in range(recipe.candidates):
-        draws = public_generator(seed, f"{_PHASE} {candidate}")
-        network = train_classifier(
-            ImageClassifier(synthetic.images.shape[1], len(synthetic.class_names), recipe.width, generator=draws),
-            synthetic.images[train],
-            synthetic.labels[train],
-            steps=recipe.steps,
-            batch=recipe.batch,
-            learning_rate=recipe.learning_rate,
-            augmentation=recipe.augmentation,
-            generator=draws,
-            validation=validation,
-            progress=progress,
-            phase=_PHASE,
-            device=device,
-        )
-        score = accuracy(network, *validation)
-        if best is None or score > best[0]:
-            best = score, network
-    assert best is not None, "a recipe has at least one candidate"
-    return FixedClassifier(best[1], held_out_accuracy=best[0])
+def _nobody(images: Tensor, labels: Tensor) -> Tensor:
+    raise AssertionError("made for its price alone")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dpgen import validate
+from dpgen.networks.classifier_base import Classifier
 
 _SMALLEST = 4
 """No pooling below this side: at 4 x 4 the last convolutions see the whole image and still know where things are."""
@@ -17,7 +18,7 @@ _EXTRA_POOLING = 48
 
 
 @final
-class ImageClassifier(nn.Module):
+class ImageClassifier(Classifier):
     """Convolution, batch norm, ReLU, three times two, with pooling fitted to the size of the input.
 
     The weights do not depend on the image size: pooling stops at 4 pixels, and the last map is averaged and maximised

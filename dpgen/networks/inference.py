@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dpgen import validate
-from dpgen.networks.classifier import ImageClassifier
+from dpgen.networks.classifier_base import Classifier
 
 
 def to_unit_range(images: Tensor) -> Tensor:
@@ -16,7 +16,7 @@ def to_unit_range(images: Tensor) -> Tensor:
     return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 
-def predict(network: ImageClassifier, images: Tensor, batch: int = 512) -> Tensor:
+def predict(network: Classifier, images: Tensor, batch: int = 512) -> Tensor:
     """Logits `[n, classes]` float32 on the CPU, with batch norm and dropout fixed.
 
     Args: `images` uint8, or float in [0, 1], `[n, channels, height, width]`; `batch` images at a time.
@@ -24,18 +24,18 @@ def predict(network: ImageClassifier, images: Tensor, batch: int = 512) -> Tenso
     return _map(network, network.forward, images, batch)
 
 
-def extract_features(network: ImageClassifier, images: Tensor, batch: int = 512) -> Tensor:
+def extract_features(network: Classifier, images: Tensor, batch: int = 512) -> Tensor:
     """Features `[n, feature_size]` float32 on the CPU; arguments as for `predict`."""
     return _map(network, network.features, images, batch)
 
 
-def accuracy(network: ImageClassifier, images: Tensor, labels: Tensor, batch: int = 512) -> float:
+def accuracy(network: Classifier, images: Tensor, labels: Tensor, batch: int = 512) -> float:
     """Share of images whose largest logit is at their label."""
     return float((predict(network, images, batch).argmax(1) == labels.cpu()).double().mean())
 
 
 @torch.inference_mode()
-def _map(network: ImageClassifier, function: Callable[[Tensor], Tensor], images: Tensor, batch: int) -> Tensor:
+def _map(network: Classifier, function: Callable[[Tensor], Tensor], images: Tensor, batch: int) -> Tensor:
     validate.count(1, batch=batch, images=len(images))
     device, was_training = next(network.parameters()).device, network.training
     network.eval()

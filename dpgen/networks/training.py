@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from dpgen import validate
 from dpgen.errors import DataError
 from dpgen.mechanisms.context import Progress, SilentProgress
 from dpgen.networks.augment import Augmentation
-from dpgen.networks.classifier import ImageClassifier
+from dpgen.networks.classifier_base import Classifier
 from dpgen.networks.inference import accuracy, to_unit_range
 
 _WARM_UP = 0.2
@@ -22,12 +23,13 @@ _WARM_UP = 0.2
 _SNAPSHOTS = 5
 """How many moments of the second half of training compete when there are validation images."""
 
+C = TypeVar("C", bound=Classifier)
 Labelled = tuple[Tensor, Tensor]
 """Images and their labels."""
 
 
 def train_classifier(
-    network: ImageClassifier,
+    network: C,
     images: Tensor,
     labels: Tensor,
     *,
@@ -39,17 +41,19 @@ def train_classifier(
     label_smoothing: float = 0.05,
     augmentation: Augmentation | None = None,
     validation: Labelled | None = None,
+    snapshot: Callable[[int], None] | None = None,
     progress: Progress | None = None,
     phase: str = "train classifier",
     device: torch.device | str = "cpu",
-) -> ImageClassifier:
+) -> C:
     """Train `network` in place by AdamW with one cycle of the learning rate, and return it in evaluation mode.
 
     Privacy: none. The images must be public or synthetic; nothing is clipped and no noise is added.
     Args: `images` uint8 or float in [0, 1], `[n, channels, height, width]`; `labels` int64 `[n]` in [0, classes);
     `generator` public, decides batches and augmentation: equal generators and weights give equal results on one device.
     `validation` images and labels: of five snapshots from the second half of training the one with the best accuracy
-    on them is kept, the latest at a tie.
+    on them is kept, the latest at a tie. `snapshot` is called with the step at those five moments: who chooses in
+    another way copies the weights then.
     Raises: `DataError` when images and labels do not fit each other or the network; `InvalidValue` on a bad setting.
     """
     validate.count(1, steps=steps, batch=batch)
@@ -60,7 +64,8 @@ def train_classifier(
         _check(network, *pair)
     network.to(device).train()
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=weight_decay)
-    best = _Best(network, validation, _snapshot_steps(steps))
+    moments = _snapshot_steps(steps)
+    best = _Best(network, validation, moments)
     batches = _batches(len(images), batch, generator)
     with (progress or SilentProgress()).track(phase, steps) as advance:
         for step in range(steps):
@@ -71,8 +76,11 @@ def train_classifier(
             loss = functional.cross_entropy(network(inputs), targets, label_smoothing=label_smoothing)
             _descend(optimiser, loss, learning_rate * one_cycle(step / steps))
             best.look(step + 1)
+            if snapshot is not None and step + 1 in moments:
+                snapshot(step + 1)
             advance(1)
-    return best.restore()
+    best.restore()
+    return network.eval()
 
 
 def one_cycle(progress: float) -> float:
@@ -85,7 +93,7 @@ def one_cycle(progress: float) -> float:
 class _Best:
     """Remembers the weights of the snapshot that scored best on the validation images."""
 
-    def __init__(self, network: ImageClassifier, validation: Labelled | None, at_steps: frozenset[int]) -> None:
+    def __init__(self, network: Classifier, validation: Labelled | None, at_steps: frozenset[int]) -> None:
         self._network, self._validation, self._at_steps = network, validation, at_steps
         self._score = -1.0
         self._state: dict[str, Tensor] | None = None
@@ -97,10 +105,9 @@ class _Best:
         if score >= self._score:
             self._score, self._state = score, copy.deepcopy(self._network.state_dict())
 
-    def restore(self) -> ImageClassifier:
+    def restore(self) -> None:
         if self._state is not None:
             self._network.load_state_dict(self._state)
-        return self._network.eval()
 
 
 def _snapshot_steps(steps: int) -> frozenset[int]:
@@ -126,7 +133,7 @@ def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, learning_rate: floa
     optimiser.step()
 
 
-def _check(network: ImageClassifier, images: Tensor, labels: Tensor) -> None:
+def _check(network: Classifier, images: Tensor, labels: Tensor) -> None:
     if images.ndim != 4 or images.shape[1] != network.channels or len(images) == 0:
         raise DataError(
             f"expected images [n >= 1, {network.channels}, height, width]; found another shape or no image. "

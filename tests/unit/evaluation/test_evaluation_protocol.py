@@ -15,11 +15,12 @@ from dpgen.data.datasets import PublicDataset, SyntheticDataset
 from dpgen.data.info import Shape
 from dpgen.errors import DataError, InvalidValue, SelectionOnTest, TestSetReused, UnknownName
 from dpgen.evaluation.base import NOT_RELEASED, Evidence, Metric, Score, Touched
+from dpgen.evaluation.candidates import Candidate, split_synthetic, train_candidates
 from dpgen.evaluation.private_test import TestSplit
 from dpgen.evaluation.protocol import Protocol
 from dpgen.evaluation.recipe import Recipe
 from dpgen.evaluation.scores import Scores
-from dpgen.evaluation.selection import FixedClassifier, select_classifier, split_synthetic
+from dpgen.evaluation.selection import FixedClassifier, HeldOutSynthetic
 from dpgen.mechanisms.context import Advance, Progress, SilentProgress
 from dpgen.networks.augment import GENTLE, PHOTOGRAPH
 from dpgen.networks.classifier import ImageClassifier
@@ -257,25 +258,26 @@ def test_split_needs_two_images_of_a_class() -> None:
         split_synthetic(torch.tensor([0, 0, 1]), held_out=0.1, generator=torch.Generator())
 
 
-def test_the_best_candidate_on_held_out_images_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    offered: list[ImageClassifier] = []
+def candidate(accuracy: float, *, training: int, step: int, seed: int = 0) -> Candidate:
+    return Candidate(ImageClassifier(1, 2, 4), "cnn", training, seed, step, accuracy)
 
-    def scripted(network: ImageClassifier, images: Tensor, labels: Tensor) -> float:
-        assert len(images) == 20, "the tenth that was held out of 200"
-        offered.append(network)
-        return (0.3, 0.8, 0.8)[len(offered) - 1]
 
-    monkeypatch.setattr("dpgen.evaluation.selection.accuracy", scripted)
-    chosen = select_classifier(
-        synthetic(),
-        Recipe(steps=1, batch=8, width=4, candidates=3),
-        seed=0,
-        device=torch.device("cpu"),
-        progress=SilentProgress(),
-    )
-    assert chosen.held_out_accuracy == 0.8
-    assert chosen.name == FixedClassifier(offered[1], held_out_accuracy=0).name
-    assert chosen.name != FixedClassifier(offered[2], held_out_accuracy=0).name
+def test_the_best_candidate_on_held_out_images_wins_and_ties_are_settled() -> None:
+    offered = [
+        candidate(0.3, training=0, step=1),
+        candidate(0.8, training=1, step=1),
+        candidate(0.8, training=1, step=2),
+        candidate(0.8, training=2, step=2),
+    ]
+    assert HeldOutSynthetic().choose(offered) is offered[2]
+
+
+def test_candidates_are_all_architectures_at_five_moments() -> None:
+    recipe = Recipe(steps=10, batch=8, width=4, candidates=2)
+    found = train_candidates(synthetic(), recipe, seed=0, device=torch.device("cpu"), progress=SilentProgress())
+    assert [(one.training, one.step) for one in found] == [(k, step) for k in (0, 1) for step in (6, 7, 8, 9, 10)]
+    weights = {tuple(one.network.head.bias.tolist()) for one in found}  # type: ignore[union-attr]
+    assert len(weights) == 10, "each moment keeps its own weights"
 
 
 def test_recipe_follows_the_shape() -> None:

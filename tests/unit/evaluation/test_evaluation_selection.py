@@ -9,23 +9,34 @@ import torch
 
 from dpgen.data.datasets import SyntheticDataset
 from dpgen.data.info import Shape
-from dpgen.evaluation import selection
+from dpgen.evaluation import candidates
 from dpgen.evaluation.recipe import Recipe
 from dpgen.mechanisms.context import SilentProgress
 
 COUNT = 20
 
 
+def grey(some: torch.Tensor) -> set[int]:
+    """Which images these are."""
+    return {round(v * COUNT) for v in some[:, 0, 0, 0].tolist()}
+
+
 @pytest.fixture
 def parts(monkeypatch) -> list[tuple[set[int], set[int]]]:
-    """Which images, by their grey value, each training was given to learn from, and to be stopped by."""
+    """Which images, by their grey value, each training was given to learn from, and was judged by."""
     seen = []
 
-    def recorded(network, images, labels, *, validation, **settings):
-        seen.append(tuple({round(v * COUNT) for v in some[:, 0, 0, 0].tolist()} for some in (images, validation[0])))
+    def recorded(network, images, labels, *, snapshot, **settings):
+        seen.append((grey(images), set()))
+        snapshot(1)
         return network
 
-    monkeypatch.setattr(selection, "train_classifier", recorded)
+    def judged(network, images, labels):
+        seen[-1][1].update(grey(images))
+        return 0.5
+
+    monkeypatch.setattr(candidates, "train_classifier", recorded)
+    monkeypatch.setattr(candidates, "accuracy", judged)
     return seen
 
 
@@ -33,7 +44,7 @@ def test_what_is_chosen_by_is_not_learnt_from(parts):
     images = (torch.arange(COUNT) / COUNT)[:, None, None, None].expand(COUNT, 1, 8, 8)
     synthetic = SyntheticDataset(images, torch.arange(COUNT) % 2, ("a", "b"))
     recipe = replace(Recipe.for_shape(Shape(1, 8, 8)), candidates=2)
-    selection.select_classifier(synthetic, recipe, seed=0, device=torch.device("cpu"), progress=SilentProgress())
+    candidates.train_candidates(synthetic, recipe, seed=0, device=torch.device("cpu"), progress=SilentProgress())
     assert len(parts) == 2
     for learnt_from, chosen_by in parts:
         assert learnt_from
