@@ -29,10 +29,7 @@ def in_memory(
     Raises: `DataError` without content, `ConfigError` for class names that are none.
     """
     pixels, names = _pixels(images), declared_class_names(class_names) or ()
-    indices = np.asarray(labels)
-    if indices.shape != pixels.shape[:1]:
-        raise DataError("expected one label per image; found another number. Give labels [n].")
-    checked = checked_labels(indices, len(names), where="the labels")
+    checked = _labels(labels, len(pixels), names)
     shape = Shape(1 if pixels.ndim == 3 else pixels.shape[3], *pixels.shape[1:3])
 
     @final
@@ -60,6 +57,14 @@ def in_memory(
             return ImageTable(decoded, checked, names)
 
     return ArraysInMemory
+
+
+def _labels(labels: ArrayLike | Tensor, count: int, names: tuple[str, ...]) -> Tensor:
+    """One label int64 for each of `count` images, each the place of a declared name."""
+    indices = np.asarray(labels)
+    if indices.shape != (count,):
+        raise DataError("expected one label per image; found another number. Give labels [n].")
+    return checked_labels(indices, len(names), where="the labels")
 
 
 def _pixels(images: NDArray[Any] | Tensor) -> NDArray[Any]:

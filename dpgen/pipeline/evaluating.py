@@ -62,18 +62,18 @@ def evaluate(
     Raises: `DataError`, `ConfigError`, `UnknownName` before any training.
     """
     named = {name: registry.dataset(name) for name in registry.datasets()}
-    chosen = [registry.metric(name)() for name in metrics] or None
+    chosen = [registry.metric(name) for name in metrics]  # an unknown one is refused before anything is loaded
     place = _images(comparison.synthetic)
     synthetic, real = _opened(place, named, comparison), _opened(comparison.real, named, comparison)
     names = tuple(comparison.class_names or real.class_names())
     shape = comparison.shape or _shape(comparison.synthetic, place, (synthetic, real))
     made, test = _table(synthetic, shape, names), _table(real, shape, names)
-    recipe = Recipe.for_shape(shape)
+    recipe = Recipe.for_shape(shape) if steps is None else replace(Recipe.for_shape(shape), steps=steps)
     protocol = Protocol(
         TestSplit(test.images, test.labels, names),
         None if comparison.public is None else _public(comparison.public, named, shape),
-        metrics=chosen,
-        recipe=recipe if steps is None else replace(recipe, steps=steps),
+        metrics=[metric() for metric in chosen] or None,
+        recipe=recipe,
         seed=seed,
         device=device,
         progress=progress,

@@ -16,7 +16,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, final
+from typing import Any, Literal, Self, TypedDict, Unpack, final
 
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
@@ -36,6 +36,19 @@ from dpgen.plugins.registry import Registry, default_registry
 from dpgen.record import RunRecord
 
 Images = str | Path | NDArray[Any] | Tensor
+
+
+class FitOptions(TypedDict, total=False):
+    """What `synthesize` hands on to `Synthesizer.fit`, where each is explained."""
+
+    class_names: Sequence[str] | None
+    records: int | None
+    size: int | None
+    channels: int | None
+    count: int
+    out: str | Path | None
+    resume: bool
+    progress: Progress | None
 
 
 @final
@@ -93,16 +106,10 @@ class Synthesizer:
         """
         spelling, sources = _source(private, labels, class_names, records)
         root = self._temporary() if out is None else Path(out)
-        declared: dict[str, Any] = {"records": records, "size": size, "channels": channels, "public": self._public}
+        declared: dict[str, Any] = {"private": spelling, "records": records, "size": size, "channels": channels}
         if not sources and class_names is not None:
             declared["classes"] = list(class_names)
-        data = {
-            "privacy": dict(self._privacy),
-            "data": {"private": spelling} | {key: value for key, value in declared.items() if value is not None},
-            "method": dict(self._method),
-            "run": {"name": "synthesizer", "output": str(root), "count": count, "seed": self._seed},
-        }
-        config = validated(Config, overridden(data, self._overrides), name="the synthesizer's settings")
+        config = self._config(declared, root, count)
         run(config, registry=self._registry, progress=progress, resume=resume, sources=sources)
         self._release = RunFolder(config.run.folder).release
         return self
@@ -170,6 +177,17 @@ class Synthesizer:
         table = open_source(str(path), named={}).load(task.info.shape)
         return SyntheticDataset(table.images.float() / 255, table.labels, table.class_names)
 
+    def _config(self, declared: dict[str, Any], root: Path, count: int) -> Config:
+        """The configuration of one run: these facts about the data, and the settings of this object."""
+        data = declared | {"public": self._public}
+        tables = {
+            "privacy": dict(self._privacy),
+            "data": {key: value for key, value in data.items() if value is not None},
+            "method": dict(self._method),
+            "run": {"name": "synthesizer", "output": str(root), "count": count, "seed": self._seed},
+        }
+        return validated(Config, overridden(tables, self._overrides), name="the synthesizer's settings")
+
     @property
     def _fitted(self) -> Path:
         if self._release is None:
@@ -194,7 +212,7 @@ def synthesize(
     settings: Mapping[str, Any] | None = None,
     public: str | None = "glyphs",
     overrides: Sequence[str] = (),
-    **fit: Any,
+    **fit: Unpack[FitOptions],
 ) -> Synthesizer:
     """Private images in, a fitted `Synthesizer` out: `.synthetic`, `.guarantee`, `.sample`, `.save`.
 

@@ -14,27 +14,37 @@ if TYPE_CHECKING:
 _PLACE = "a folder of class folders, a Parquet or .npz file, or a registered name"
 
 
+Synthetic = Annotated[str, typer.Argument(help=f"A run folder, {_PLACE}.")]
+Real = Annotated[str, typer.Option(help=f"Real images kept for testing: {_PLACE}.")]
+Public = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Public images that the features are learnt from; default: fixed cosines of the pixels."),
+]
+Metrics = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Registered metrics, comma-separated; default: those of a run."),
+]
+Size = Annotated[Optional[int], typer.Option(help="Height and width that all images are brought to.", min=1)]  # noqa: UP045
+Channels = Annotated[Optional[int], typer.Option(help="1 (grey) or 3 (RGB).")]  # noqa: UP045
+Classes = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Class names in label order, comma-separated, where the data states none."),
+]
+Steps = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(help="Training steps of the classifier; default: by image size.", min=1),
+]
+
+
 def evaluate(
-    synthetic: Annotated[str, typer.Argument(help=f"A run folder, {_PLACE}.")],
-    real: Annotated[str, typer.Option(help=f"Real images kept for testing: {_PLACE}.")],
-    public: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Public images that the features are learnt from; default: fixed cosines of the pixels."),
-    ] = None,
-    metrics: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Registered metrics, comma-separated; default: those of a run."),
-    ] = None,
-    size: Annotated[Optional[int], typer.Option(help="Height and width that all images are brought to.", min=1)] = None,  # noqa: UP045
-    channels: Annotated[Optional[int], typer.Option(help="1 (grey) or 3 (RGB).")] = None,  # noqa: UP045
-    classes: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Class names in label order, comma-separated, where the data states none."),
-    ] = None,
-    steps: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(help="Training steps of the classifier; default: by image size.", min=1),
-    ] = None,
+    synthetic: Synthetic,
+    real: Real,
+    public: Public = None,
+    metrics: Metrics = None,
+    size: Size = None,
+    channels: Channels = None,
+    classes: Classes = None,
+    steps: Steps = None,
     seed: Annotated[int, typer.Option(help="Public seed of the training.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
     quiet: Quiet = False,
