@@ -89,7 +89,8 @@ def _by_area(rows: Sequence[Row]) -> str:
         lines.append(_shares(area, summary([line for line in rows if line["area"] == area])))
     total = summary(rows)
     lines.append(_shares("**all**", total))
-    benign = f"Benign changes: {total['benign']}, of which {total['benign_let_through']} pass all tests."
+    tried = ", ".join(sorted({line["until"] for line in rows if line["benign"]})) or "none"
+    benign = f"Benign changes: {total['benign']}, of which {total['benign_let_through']} fail no test (tried: {tried})."
     return "\n".join([*lines, "", benign, ""])
 
 
@@ -100,10 +101,13 @@ def _shares(area: str, total: dict[str, int]) -> str:
 
 def _escaped(rows: Sequence[Row], faults: Sequence[Fault]) -> str:
     why = {fault.name: fault.escapes for fault in faults}
-    names = [line["fault"] for line in rows if line["stage"] == "escaped" and not line["benign"]]
-    if not names:
+    escaped = [line for line in rows if line["stage"] == "escaped" and not line["benign"]]
+    if not escaped:
         return "No fault escaped.\n"
-    return "\n".join(["Escaped:\n", *(f"- `{name}`: {why[name] or 'not explained yet.'}" for name in names), ""])
+    lines = [
+        f"- `{one['fault']}` (tried: {one['until']}): {why[one['fault']] or 'not explained yet.'}" for one in escaped
+    ]
+    return "\n".join(["Escaped:\n", *lines, ""])
 
 
 def _each(rows: Sequence[Row]) -> str:

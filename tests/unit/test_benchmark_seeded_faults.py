@@ -121,7 +121,7 @@ def test_the_page_says_what_escaped_and_why():
     found = rows(None, QUICK_TEST)
     text = table.as_markdown(found, [replace(HALF, name="False 0", escapes="because.")])
     assert "| toy | 2 | 1 (50%) | 1 (50%) |" in text
-    assert "- `False 0`: because." in text
+    assert "- `False 0` (tried: all): because." in text
     page = table.put_into(f"# Top\n{table.BEGIN}\nold\n{table.END}\nBottom\n", text)
     assert page.startswith("# Top\n")
     assert page.endswith("\nBottom\n")
