@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from dpgen.cli.commands.options import ConfigFile, Json, Overrides, Preset, configuration, origin
+from dpgen.cli.commands.options import (
+    ConfigFile,
+    Json,
+    Overrides,
+    Preset,
+    configuration,
+    methods_for_completion,
+    origin,
+)
 
 if TYPE_CHECKING:
     from dpgen.generators.base import Generator
 
 config = typer.Typer(help="Write, explain and show configurations.", no_args_is_help=True)
 
-Method = Annotated[str, typer.Argument(help="A registered method, such as privimage.")]
+Method = Annotated[
+    str, typer.Argument(help="A registered method, such as privimage.", autocompletion=methods_for_completion)
+]
 
 
 @config.command()

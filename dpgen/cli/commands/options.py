@@ -10,8 +10,26 @@ import typer
 if TYPE_CHECKING:
     from dpgen.config import Config
 
+
+def presets_for_completion() -> list[str]:
+    """What the shell offers behind --preset."""
+    from dpgen.config import presets
+
+    return list(presets())
+
+
+def methods_for_completion() -> list[str]:
+    """What the shell offers where a method is named."""
+    from dpgen.plugins.registry import default_registry
+
+    return list(default_registry().generators())
+
+
 ConfigFile = Annotated[Optional[Path], typer.Argument(help="TOML configuration file.", show_default=False)]  # noqa: UP045
-Preset = Annotated[Optional[str], typer.Option(help="A configuration shipped with dpgen, such as demo.")]  # noqa: UP045
+Preset = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="A configuration shipped with dpgen, such as demo.", autocompletion=presets_for_completion),
+]
 Overrides = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Override one setting; may be repeated."),

@@ -44,3 +44,12 @@ def test_a_plan_fits_80_columns_with_each_event_on_one_line() -> None:
     assert max(map(len, lines)) <= 80
     for line in prepared.prices:
         assert any(line.label in shown and str(line.event) in shown for shown in lines)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("dpgen plan --preset de", "demo"), ("dpgen config init priv", "privimage"), ("dpgen doc", "doctor")],
+)
+def test_the_shell_completes_presets_methods_and_commands(typed: str, offered: str) -> None:
+    words = {"_DPGEN_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    assert offered in CliRunner().invoke(app, [], prog_name="dpgen", env=words).stdout.split()
