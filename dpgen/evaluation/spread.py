@@ -17,17 +17,22 @@ Training = tuple[Candidate, FixedClassifier]
 
 
 def fixed_trainings(candidates: Sequence[Candidate]) -> tuple[Training, ...]:
-    """Of each training (seed and architecture) the moment that is best on held-out synthetic images, fixed."""
+    """Of each training (seed and architecture) the moment that is best on held-out synthetic images, fixed.
+
+    Empty for a single training: there is no spread to measure, and fewer look at the test split.
+    """
     by_training: dict[tuple[int, int], list[Candidate]] = {}
     for candidate in candidates:
         by_training.setdefault((candidate.seed, candidate.training), []).append(candidate)
+    if len(by_training) < 2:
+        return ()
     chosen = [best_held_out(moments) for moments in by_training.values()]
     return tuple((candidate, fixed(candidate)) for candidate in chosen)
 
 
 def over_trainings(trainings: Sequence[Training], images: Tensor, labels: Tensor) -> list[Score]:
     """`accuracy_over_trainings`: the mean; deviation (n - 1) and values among the details. None for one training."""
-    if len(trainings) < 2:
+    if not trainings:
         return []
     values = [_accuracy(classifier, images, labels) for _, classifier in trainings]
     details = {
