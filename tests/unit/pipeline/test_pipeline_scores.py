@@ -1,0 +1,32 @@
+"""The private test split of a run is opened once, also when the run is stopped after its scores."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from dpgen.data.datasets import SyntheticDataset
+from dpgen.pipeline import run as module
+from dpgen.pipeline.folder import RunFolder
+
+SYNTHETIC = SyntheticDataset(torch.zeros(2, 1, 4, 4), torch.tensor([0, 1]), ("a", "b"))
+
+
+def test_a_resumed_run_takes_the_scores_that_are_there(tmp_path, monkeypatch):
+    def opened_again(*arguments, **options):
+        pytest.fail("the test split would be opened a second time")
+
+    folder = RunFolder(tmp_path / "run")
+    with folder.locked():
+        folder.scores.write_text(json.dumps({"scores": [1.0]}))
+    monkeypatch.setattr(module, "Protocol", opened_again)
+    monkeypatch.setattr(module, "TestSplit", opened_again)
+    found = module._evaluate(SimpleNamespace(), SimpleNamespace(test=object()), SYNTHETIC, folder)
+    assert found == {"scores": [1.0]}
+
+
+def test_without_a_test_split_there_are_no_scores(tmp_path):
+    assert module._evaluate(SimpleNamespace(), SimpleNamespace(test=None), SYNTHETIC, RunFolder(tmp_path)) is None
