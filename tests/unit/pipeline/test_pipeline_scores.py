@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from dpgen.data.datasets import SyntheticDataset
-from dpgen.pipeline import run as module
 from dpgen.pipeline.folder import RunFolder
 
+module = import_module("dpgen.pipeline.run")  # `dpgen.pipeline.run` is the function
 SYNTHETIC = SyntheticDataset(torch.zeros(2, 1, 4, 4), torch.tensor([0, 1]), ("a", "b"))
 
 
