@@ -44,10 +44,11 @@ class LabelSettings(_Settings):
     """What the labels of the public set are used for, when all of it is pretrained on. Public choices, all free."""
 
     conditional: bool = Field(default=True, description="pretrain with the public classes as labels; else as one class")
-    start: Literal["mean", "names", "first"] = Field(
-        default="mean",
-        description="embedding that each private class starts from: the mean of the public classes; the public class "
-        "of the same name (the mean where there is none); or the public class of the same index",
+    start: Literal["first", "names", "mean"] = Field(
+        default="first",
+        description="embedding that each private class starts from: the public class of the same index; the public "
+        "class of the same name (the mean of all where there is none); or the mean, from where few noisy steps do not "
+        "tell the classes apart",
     )
 
 
