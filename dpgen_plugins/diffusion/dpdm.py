@@ -13,6 +13,7 @@ from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
 from dpgen.mechanisms.context import Progress, RunContext
+from dpgen.mechanisms.dp_sgd import gradient_notes
 from dpgen_plugins.diffusion.finetune import finetune, finetune_charge
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.settings import FinetuneSettings, NetworkSettings, NoiseLevelSettings, SamplerSettings
@@ -51,8 +52,9 @@ class Dpdm(Generator):
 
     def plan(self, task: Task, budget: Budget, accountant: Accountant) -> Plan:
         """The noise of DP-SGD from the whole budget."""
-        fresh_network(self.config.network, task.info, seed=0)
-        return Plan((finetune_charge(self.config.finetune, task.info, budget, accountant),))
+        network = fresh_network(self.config.network, task.info, seed=0)
+        charge = finetune_charge(self.config.finetune, task.info, budget, accountant)
+        return Plan((charge,), notes=gradient_notes(network))
 
     def fit(self, private: PrivateDataset, public: PublicDataset | None, plan: Plan, context: RunContext) -> None:
         """Fine-tune from public random weights; a public data set is not used."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -29,8 +30,11 @@ from dpgen.mechanisms.dp_sgd.noising import noised_mean
 from dpgen.mechanisms.dp_sgd.pass_size import PassSize
 from dpgen.mechanisms.dp_sgd.passes import Passes
 from dpgen.mechanisms.dp_sgd.rehearsal import Inputs, rehearse
+from dpgen.mechanisms.dp_sgd.routes import gradient_notes
 from dpgen.mechanisms.training_state import MakeOptimizer, TrainingState
 from dpgen.noise import NoiseSource
+
+_log: Final = logging.getLogger("dpgen.mechanisms")
 
 CHECKPOINT_EVERY: Final = 25
 """Steps between two checkpoints; at most this many are redone after a crash."""
@@ -143,6 +147,8 @@ class DpSgd(Mechanism[TrainedModule]):
     ) -> TrainedModule:
         nothing, _ = records.batch(np.empty(0, dtype=np.int64))  # the image shape is public; no record is read
         self._rehearse(nothing.shape[1:], context)
+        for note in gradient_notes(self.module):
+            _log.info("%s: %s", self.phase, note)
         state = TrainingState(context.compute.place(copy.deepcopy(self.module), context.device), self.optimizer)
         checkpoint, identity = f"{self.phase}.unfinished", self._identity(noise)
         context.world.require_equal(f"start of {self.phase!r}", lambda: json.dumps(identity))
