@@ -26,6 +26,8 @@ METHODS = {
     "pdp_diffusion": TINY,
     "dp_ldm": f'{TINY}\n        space = "latent"',
     "dp_lora": TINY,
+    "dp_feta": TINY,
+    "feta_pro": TINY,
 }
 BASE = """
 [privacy]

@@ -62,8 +62,7 @@ class RdpAccountant(Accountant):
     kind: ClassVar[BoundKind] = "bound"
     cites: ClassVar[tuple[str, ...]] = (
         "Mironov: Rényi Differential Privacy. CSF 2017. arXiv 1702.07476",
-        "Mironov, Talwar, Zhang: Rényi Differential Privacy of the Sampled Gaussian Mechanism. 2019. arXiv "
-        "1908.10530",
+        "Mironov, Talwar, Zhang: Rényi Differential Privacy of the Sampled Gaussian Mechanism. 2019. arXiv 1908.10530",
         "Canonne, Kamath, Steinke: The Discrete Gaussian for Differential Privacy. NeurIPS 2020. arXiv 2004.00010",
     )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from dpgen.errors import DataError
 from dpgen.events import DiscreteGaussian, Gaussian
 from dpgen.testing.conformance import TOY_INFO
 from zoo.fault import CHARGES, COMPUTE, EMPTY, FILES, FLOW, GLOBAL, LOGS, MOVES, NOISE, RELEASE, SEEDS, faults
@@ -205,7 +206,7 @@ class QuotesRecords(Sums):
 
     def contributions(self, images, labels):
         if len(labels) and int(labels.max()) >= self.info.classes:
-            raise KeyError(f"no class {int(labels.max())}")
+            raise DataError(f"no class {int(labels.max())}")
         return super().contributions(images, labels)
 
 
