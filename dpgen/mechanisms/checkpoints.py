@@ -81,7 +81,7 @@ class Checkpoints:
 
 
 def _decode(payload: bytes) -> Checkpoint:
-    """The tensors and facts in a payload. Its seal holds no secret: anyone can seal anything, so nothing is believed."""
+    """The tensors and facts in a payload. Its seal holds no secret: anyone can seal anything; nothing is believed."""
     try:
         tensors = safetensors.torch.load(payload)  # first: it checks the length of the header and every offset
         header = parse_json(payload[8 : 8 + int.from_bytes(payload[:8], "little")])

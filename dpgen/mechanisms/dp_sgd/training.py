@@ -72,8 +72,8 @@ class DpSgd(Mechanism[TrainedModule]):
     Privacy: charges `dp_sgd_event` with the same settings, whole, before the first step. One record moves a step's
     sum by at most `clip_norm` (add or remove), `2 * clip_norm` (replace): the noise is the same, accountants price the
     distance. Assumed public: every field. `after_step(module, step)` sees noised state only; what it changes outside
-    the module is not in the checkpoints. Let it give nothing away: a step that is redone after a crash repeats its noise,
-    on a sum that may be rounded differently.
+    the module is not in the checkpoints. Let it give nothing away: a step that is redone after a crash repeats its
+    noise, on a sum that may be rounded differently.
 
     Args:
         module: trained from its weights as given, in its train or eval mode as given; never modified.

@@ -141,7 +141,7 @@ def test_hook_dpgen_conformance_examples() -> None:
     assert given == "facts"
     assert isinstance(example, Free)
     registry.register(plugin(dpgen_conformance_examples=lambda: Free()), name="other")
-    with pytest.raises(PluginLoadError, match="'other' is unusable.*must return a list of objects; found a Free"):
+    with pytest.raises(PluginLoadError, match=r"'other' is unusable.*must return a list of objects; found a Free"):
         registry.conformance_examples("facts")  # type: ignore[arg-type]
 
 
