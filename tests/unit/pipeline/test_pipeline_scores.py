@@ -1,4 +1,4 @@
-"""The private test split of a run is opened once, also when the run is stopped after its scores."""
+"""What a stopped run does not do twice: fit what is fitted, and open the private test split."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from dpgen.data.datasets import SyntheticDataset
+from dpgen.mechanisms import RunContext
 from dpgen.pipeline.folder import RunFolder
 
 module = import_module("dpgen.pipeline.run")  # `dpgen.pipeline.run` is the function
@@ -31,3 +32,17 @@ def test_a_resumed_run_takes_the_scores_that_are_there(tmp_path, monkeypatch):
 
 def test_without_a_test_split_there_are_no_scores(tmp_path):
     assert module._evaluate(SimpleNamespace(), SimpleNamespace(test=None), SYNTHETIC, RunFolder(tmp_path)) is None
+
+
+def test_a_resumed_run_takes_the_fitted_state_that_is_there():
+    calls = []
+    generator = SimpleNamespace(
+        fit=lambda *arguments: calls.append("fit"),
+        state_dict=lambda: {"weight": torch.ones(2)},
+        load_state_dict=lambda state, task: calls.append(state["weight"].tolist()),
+    )
+    prepared = SimpleNamespace(generator=generator, plan=None, task=None)
+    opened = SimpleNamespace(private=None, public=None, context=RunContext())
+    module._fit(prepared, opened)
+    module._fit(prepared, opened)
+    assert calls == ["fit", [1.0, 1.0]]
