@@ -11,14 +11,13 @@ from pydantic import Field
 from torch import Tensor
 
 from dpgen.accountants.base import Accountant
-from dpgen.accountants.calibration.search import calibrate
-from dpgen.accountants.calibration.split import Part, split_budget
+from dpgen.accountants.calibration.split import Part
 from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen_plugins.diffusion import central_images
-from dpgen_plugins.diffusion.finetune import LABEL, finetune, finetune_event
+from dpgen_plugins.diffusion.finetune import LABEL, finetune, finetune_beside
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.settings import (
     CentralImageSettings,
@@ -73,17 +72,13 @@ class DpFeta(Generator):
         config, info = self.config, task.info
         fresh_network(config.network, info, seed=0)
         central_images.central_query(config.central, info.shape)
-        training = partial(finetune_event, config.finetune, info)
         central = Part(
             central_images.LABEL,
             partial(central_images.central_event, config.central, info),
             share=config.central.budget_share,
         )
-        split = split_budget(accountant, budget, (central, Part(LABEL, training)))
-        with_images, alone = split.values[LABEL], calibrate(accountant, budget, training)
-        note = (
-            f"the central images raise the noise multiplier of DP-SGD from {alone:.4f} to {with_images:.4f} "
-            f"({100 * (with_images / alone - 1):.2f} %)"
+        split, note = finetune_beside(
+            [central], config.finetune, info, budget, accountant, cause="the central images raise"
         )
         images = central_images.noise_note(config.central, info, split.values[central_images.LABEL])
         return replace(split.plan, notes=(note, images))

@@ -11,8 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from dpgen.accountants.base import Accountant
-from dpgen.accountants.calibration.search import calibrate
-from dpgen.accountants.calibration.split import Part, split_budget
+from dpgen.accountants.calibration.split import Part
 from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.events import Gaussian
@@ -20,7 +19,7 @@ from dpgen.generators.base import Generator, Tags, Task
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen_plugins.diffusion import central_images, frequency
 from dpgen_plugins.diffusion.dp_feta import DpFetaConfig
-from dpgen_plugins.diffusion.finetune import LABEL, finetune, finetune_event
+from dpgen_plugins.diffusion.finetune import LABEL, finetune, finetune_beside
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.pretrain import pretrain
 from dpgen_plugins.diffusion.settings import FrequencySettings, PretrainSettings
@@ -70,19 +69,13 @@ class FetaPro(Generator):
         config, info = self.config, task.info
         fresh_network(config.network, info, seed=0)
         central_images.central_query(config.central, info.shape)
-        training = partial(finetune_event, config.finetune, info)
         central = partial(central_images.central_event, config.central, info)
         parts = (
             Part(central_images.LABEL, central, share=config.central.budget_share),
             Part(frequency.LABEL, Gaussian, share=config.frequency.budget_share),
-            Part(LABEL, training),
         )
-        split = split_budget(accountant, budget, parts)
-        with_both, alone = split.values[LABEL], calibrate(accountant, budget, training)
-        note = (
-            f"central images and frequency features raise the noise multiplier of DP-SGD from {alone:.4f} to "
-            f"{with_both:.4f} ({100 * (with_both / alone - 1):.2f} %)"
-        )
+        cause = "central images and frequency features raise"
+        split, note = finetune_beside(parts, config.finetune, info, budget, accountant, cause=cause)
         images = central_images.noise_note(config.central, info, split.values[central_images.LABEL])
         return replace(split.plan, notes=(note, images))
 

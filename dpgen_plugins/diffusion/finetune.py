@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from dpgen.accountants.base import Accountant
 from dpgen.accountants.calibration.search import calibrate
+from dpgen.accountants.calibration.split import Part, Split, split_budget
 from dpgen.budget import Budget, Charge, Plan
 from dpgen.data.datasets import PrivateDataset
 from dpgen.data.info import DatasetInfo
@@ -45,6 +47,27 @@ def finetune_charge(settings: FinetuneSettings, info: DatasetInfo, budget: Budge
     """
     training = partial(finetune_event, settings, info)
     return Charge(LABEL, training(calibrate(accountant, budget, training)))
+
+
+def finetune_beside(
+    others: Sequence[Part],
+    settings: FinetuneSettings,
+    info: DatasetInfo,
+    budget: Budget,
+    accountant: Accountant,
+    *,
+    cause: str,
+) -> tuple[Split, str]:
+    """A plan of `others`, then a training with what they leave; and a note on what they cost, begun by `cause`.
+
+    Raises: `CalibrationError` when no amount of noise meets the budget.
+    """
+    training = partial(finetune_event, settings, info)
+    split = split_budget(accountant, budget, (*others, Part(LABEL, training)))
+    beside, alone = split.values[LABEL], calibrate(accountant, budget, training)
+    return split, (
+        f"{cause} the noise multiplier of DP-SGD from {alone:.4f} to {beside:.4f} ({100 * (beside / alone - 1):.2f} %)"
+    )
 
 
 def finetune(

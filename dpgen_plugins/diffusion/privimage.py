@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import ClassVar, final
 
 import numpy as np
@@ -13,8 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from dpgen.accountants.base import Accountant
-from dpgen.accountants.calibration.search import calibrate
-from dpgen.accountants.calibration.split import Part, split_budget
+from dpgen.accountants.calibration.split import Part
 from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.data.info import DatasetInfo
@@ -25,7 +23,7 @@ from dpgen.mechanisms.context import Progress, RunContext
 from dpgen.mechanisms.histogram import NoisyHistogram
 from dpgen.networks.unet import UNet
 from dpgen_plugins.diffusion import semantic_query
-from dpgen_plugins.diffusion.finetune import LABEL, finetune, finetune_event
+from dpgen_plugins.diffusion.finetune import finetune, finetune_beside
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.pretrain import pretrain
 from dpgen_plugins.diffusion.selection import Selection, assign_public_classes
@@ -70,16 +68,12 @@ class PrivImage(Generator):
         """The query's noise from its share of the budget, then DP-SGD's noise from what is left."""
         self._check(task)
         fresh_network(self.config.network, task.info, seed=0)
-        training = partial(finetune_event, self.config.finetune, task.info)
         votes, share = self.config.query.votes, self.config.query.budget_share
         query = Part(
             semantic_query.LABEL, lambda scale: semantic_query.query_event(votes, scale, budget.relation), share=share
         )
-        split = split_budget(accountant, budget, (query, Part(LABEL, training)))
-        with_query, alone = split.values[LABEL], calibrate(accountant, budget, training)
-        note = (
-            f"the query raises the noise multiplier of DP-SGD from {alone:.4f} to {with_query:.4f} "
-            f"({100 * (with_query / alone - 1):.2f} %)"
+        split, note = finetune_beside(
+            [query], self.config.finetune, task.info, budget, accountant, cause="the query raises"
         )
         return replace(split.plan, notes=(note,))
 
