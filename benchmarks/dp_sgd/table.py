@@ -179,7 +179,9 @@ def _or_dash(value: float | None, form: str) -> str:
 
 
 def _by_views(lines: Sequence[Line]) -> list[tuple[int, list[Line]]]:
-    return [(views, list(group)) for views, group in groupby(lines, key=lambda line: line["views"])]
+    """The lines of each number of views, in rising order, whatever order they were taken in."""
+    ordered = sorted(lines, key=lambda line: line["views"])  # groupby alone joins neighbours only
+    return [(views, list(group)) for views, group in groupby(ordered, key=lambda line: line["views"])]
 
 
 def _mark(value: float, bound: float, *, at_least: bool = False) -> str:
