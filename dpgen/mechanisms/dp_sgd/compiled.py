@@ -14,6 +14,9 @@ from dpgen.mechanisms.dp_sgd.routes import Route, gradient_routes
 
 _log: Final = logging.getLogger("dpgen.mechanisms")
 
+_BACKWARD_AT_ONCE: Final = "force_non_lazy_backward_lowering"
+"""A private switch of torch, which not every version has."""
+
 
 @final
 class CompiledLoss:
@@ -38,7 +41,9 @@ class CompiledLoss:
         # fullgraph: compiled whole or not at all. dynamic=False: sizes are constants; rules choose kernels by them.
         self._traced = torch.compile(rows, fullgraph=True, dynamic=False, backend=backend)
         self.given_up: str | None = None
-        if obstacles := _obstacles(module):
+        if not hasattr(torch._functorch.config, _BACKWARD_AT_ONCE):
+            self._give_up(f"torch {torch.__version__} compiles the backward pass too late to notice a failure")
+        elif obstacles := _obstacles(module):
             self._give_up(f"without a rule for {obstacles}")
 
     def __call__(self, module: nn.Module, *inputs: Tensor) -> Tensor:
@@ -46,7 +51,7 @@ class CompiledLoss:
         if self.given_up is None:
             try:
                 # The backward pass is compiled here too, not when it is first run: a failure must show in this `try`.
-                with torch._functorch.config.patch(force_non_lazy_backward_lowering=True):
+                with torch._functorch.config.patch({_BACKWARD_AT_ONCE: True}):
                     losses: Tensor = self._traced(module, *inputs)
                 return losses
             except torch._dynamo.exc.TorchDynamoException as error:  # its text can quote values, its name cannot

@@ -443,3 +443,13 @@ def test_the_compiled_u_net_equals_the_eager_one(compute):
         norms, sums = gap(found, expected)
         assert norms <= 2e-6
         assert sums <= 5e-6
+
+
+def test_a_torch_without_the_switch_computes_uncompiled_and_says_so(monkeypatch, caplog):
+    monkeypatch.setattr("dpgen.mechanisms.dp_sgd.compiled._BACKWARD_AT_ONCE", "no_such_switch")
+    module, rows = Classifier(), inputs(4, torch.float32)
+    compiled = CompiledLoss(loss, module, backend="aot_eager")
+    eager, found = (clipped_gradient_sum(module, f, rows, views=2, clip_norm=CLIP) for f in (loss, compiled))
+    assert compiled.given_up is not None
+    assert "without torch.compile" in caplog.text
+    assert torch.equal(eager.norms, found.norms)
