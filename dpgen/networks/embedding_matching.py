@@ -31,6 +31,7 @@ def match_embedding(
     learning_rate: float,
     context: RunContext,
     phase: str,
+    unbiased: bool = False,
 ) -> dict[str, Tensor]:
     """Train `network` in place to minimise |embedding - its own|^2, and return the moving average of its weights.
 
@@ -39,12 +40,16 @@ def match_embedding(
 
     Args: `features` of images, `[n, d]`; `embedding [classes, d]` holds, for each class, its share of all records
     times its mean features; `class_shares [classes]`, public or released, those shares for the generated images.
+    `unbiased`: a batch's own spread is taken out of its mean's square, which otherwise rewards images that are all
+    alike: the fewer images of a class a batch has, the more. It needs two images of each class.
     Raises: `InvalidValue` on a bad setting; `DataError` when the embedding does not fit the generator's classes.
     Source: Harder et al., DP-MERF, AISTATS 2021 (arXiv 2002.11603), with labels dealt evenly.
     """
     validate.count(1, steps=steps, batch=batch)
     validate.positive(learning_rate=learning_rate)
     _check(network, embedding, class_shares)
+    if unbiased:
+        validate.count(2 * network.classes, batch=batch)
     state = TrainingState(network.to(context.device).train(), partial(torch.optim.Adam, lr=learning_rate))
     features, target = features.to(context.device), embedding.to(context.device, torch.float32)
     shares, unfinished = class_shares.to(target), f"{phase}.unfinished"
@@ -53,7 +58,10 @@ def match_embedding(
         advance(state.step)
         while state.step < steps:
             images, labels = draw(network, batch, context.generator(f"{phase} {state.step}"))
-            loss = (target - _embedded(features(images), labels, shares)).square().sum()
+            rows = features(images)
+            loss = (target - _embedded(rows, labels, shares)).square().sum()
+            if unbiased:
+                loss = loss - _spread(rows, labels, shares)
             gradients = torch.autograd.grad(loss, list(state.trainable.values()))
             rate = 0.9 ** (_DECAYS * state.step // steps)
             state.descend(dict(zip(state.trainable, gradients, strict=True)), rate_factor=rate)
@@ -85,3 +93,13 @@ def _embedded(features: Tensor, labels: Tensor, shares: Tensor) -> Tensor:
     sums = torch.zeros(len(shares), features.shape[1], device=features.device).index_add(0, labels, features)
     counts = torch.bincount(labels, minlength=len(shares)).clamp(min=1)
     return sums * (shares / counts)[:, None]
+
+
+def _spread(features: Tensor, labels: Tensor, shares: Tensor) -> Tensor:
+    """What |mean of a batch|^2 exceeds |expected mean|^2 by, in expectation: the rows' variance over their number."""
+    counts = torch.bincount(labels, minlength=len(shares)).to(features)
+    squares = torch.zeros_like(shares).index_add(0, labels, features.square().sum(1))
+    means = torch.zeros(len(shares), features.shape[1], device=features.device).index_add(0, labels, features)
+    means = means / counts[:, None]
+    variances = (squares - counts * means.square().sum(1)) / (counts - 1)
+    return (shares.square() * variances / counts).sum()

@@ -28,6 +28,9 @@ METHODS = {
     "dp_lora": TINY,
     "dp_feta": TINY,
     "feta_pro": TINY,
+    "dp_merf": "",
+    "dp_ntk": "",
+    "dp_kernel": "",
 }
 BASE = """
 [privacy]
