@@ -86,9 +86,13 @@ class PublicRows(RowRandom):
         self._rows, self._generator, self._device = rows, generator, device
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal draws `[rows, *shape]`."""
-        return torch.randn(self._rows, *shape, generator=self._generator).to(self._device)
+        """Standard normal draws `[rows, *shape]`, drawn where the generator is."""
+        return self._drawn(torch.randn, shape)
 
     def uniform(self, *shape: int) -> Tensor:
-        """Uniform draws in [0, 1) `[rows, *shape]`."""
-        return torch.rand(self._rows, *shape, generator=self._generator).to(self._device)
+        """Uniform draws in [0, 1) `[rows, *shape]`, drawn where the generator is."""
+        return self._drawn(torch.rand, shape)
+
+    def _drawn(self, law: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
+        drawn = law(self._rows, *shape, generator=self._generator, device=self._generator.device)
+        return drawn.to(self._device)

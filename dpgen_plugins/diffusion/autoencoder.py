@@ -10,15 +10,14 @@ from __future__ import annotations
 from typing import Literal, final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dpgen.data.datasets import PublicDataset
 from dpgen.data.info import DatasetInfo, Shape
 from dpgen.errors import InvalidValue
 from dpgen.mechanisms.context import RunContext
-from dpgen.noise import PublicRows
-from dpgen_plugins.diffusion.pretrain import train
+from dpgen.noise import RowRandom
+from dpgen_plugins.diffusion.pretrain import PRINT_TO_HAND, train
 from dpgen_plugins.diffusion.settings import AutoencoderSettings
 from dpgen_plugins.diffusion.space import PIXELS, Space
 
@@ -96,10 +95,25 @@ def train_autoencoder(
     Privacy: none; it sees public images alone.
     """
 
-    def loss(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        codes = autoencoder.encode(images)
-        noise = PublicRows(len(codes), generator, context.device).normal(*codes.shape[1:])
-        return F.mse_loss(autoencoder.decoder(codes + settings.noise * noise), images * 2 - 1)
+    def inputs(images: Tensor, labels: Tensor, *, views: int, random: RowRandom) -> tuple[Tensor, Tensor]:
+        return images, settings.noise * random.normal(*autoencoder.code_shape(Shape(*images.shape[1:])))
 
     autoencoder.requires_grad_(True)
-    return train(autoencoder, loss, public.images, public.labels, settings=settings, context=context, phase=PHASE)
+    return train(
+        autoencoder,
+        inputs,
+        reconstruction_losses,
+        public.images,
+        public.labels,
+        settings=settings,
+        context=context,
+        phase=PHASE,
+        variation=PRINT_TO_HAND.times(settings.jitter) if settings.jitter else None,
+    )
+
+
+def reconstruction_losses(module: nn.Module, images: Tensor, noise: Tensor) -> Tensor:
+    """The mean squared error of each image, in [-1, 1], decoded from its code plus `noise` (shaped like the code)."""
+    assert isinstance(module, Autoencoder)
+    decoded: Tensor = module.decoder(module.encode(images) + noise)
+    return (decoded - (images * 2 - 1)).square().flatten(1).mean(1)

@@ -22,7 +22,7 @@ from dpgen_plugins.diffusion.dp_feta import DpFetaConfig
 from dpgen_plugins.diffusion.finetune import LABEL, finetune, finetune_beside
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.pretrain import pretrain
-from dpgen_plugins.diffusion.settings import FrequencySettings, PretrainSettings
+from dpgen_plugins.diffusion.settings import FrequencySettings, TrainingSettings
 from dpgen_plugins.diffusion.warm_up import PHASE, warm_up
 
 SECOND_PHASE: Final = "frequency-warm-up"
@@ -32,7 +32,7 @@ class FetaProConfig(DpFetaConfig):
     """Settings of FETA-Pro: those of DP-FETA, the frequency features, and the second warm-up."""
 
     frequency: FrequencySettings = Field(default_factory=FrequencySettings)
-    frequency_warm_up: PretrainSettings = Field(default_factory=PretrainSettings)
+    frequency_warm_up: TrainingSettings = Field(default_factory=TrainingSettings)
 
 
 @final

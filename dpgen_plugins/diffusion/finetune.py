@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dpgen.accountants.base import Accountant
 from dpgen.accountants.calibration.search import calibrate
@@ -16,10 +16,10 @@ from dpgen.data.datasets import PrivateDataset
 from dpgen.data.info import DatasetInfo
 from dpgen.errors import PlanMismatch
 from dpgen.events import DpEvent, Gaussian, PoissonSampled, SelfComposed
-from dpgen.mechanisms.dp_sgd import DpSgd, dp_sgd_event
+from dpgen.mechanisms.dp_sgd import DpSgd, Inputs, RowLoss, dp_sgd_event
 from dpgen.networks.unet import UNet
 from dpgen_plugins.diffusion.edm import row_losses, training_inputs
-from dpgen_plugins.diffusion.pretrain import linear_decay
+from dpgen_plugins.diffusion.public_step import linear_decay
 from dpgen_plugins.diffusion.settings import FinetuneSettings, NoiseLevelSettings
 from dpgen_plugins.diffusion.space import PIXELS, Space
 
@@ -85,10 +85,30 @@ def finetune(
 
     Privacy: the charge that `plan` holds under "finetune"; add-or-remove-one L2 sensitivity `clip_norm` per step.
     """
+    inputs = training_inputs(noise_levels, space)
+    return train_privately(network, private, plan, inputs=inputs, loss=row_losses, settings=settings)
+
+
+def train_privately(
+    module: nn.Module,
+    private: PrivateDataset,
+    plan: Plan,
+    *,
+    inputs: Inputs,
+    loss: RowLoss,
+    settings: FinetuneSettings,
+    after_step: Callable[[nn.Module, int], None] | None = None,
+) -> dict[str, Tensor]:
+    """Train from the weights of `module` by DP-SGD on any loss and return the moving average of the weights.
+
+    Args: `inputs`, `loss` and `after_step` as `DpSgd` takes them.
+
+    Privacy: the charge that `plan` holds under "finetune"; add-or-remove-one L2 sensitivity `clip_norm` per step.
+    """
     mechanism = DpSgd(
-        module=network,
-        inputs=training_inputs(noise_levels, space),
-        loss=row_losses,
+        module=module,
+        inputs=inputs,
+        loss=loss,
         clip_norm=settings.clip_norm,
         noise_multiplier=_planned_noise(plan),
         sampling_probability=sampling_probability(settings, private.info),
@@ -98,6 +118,7 @@ def finetune(
         learning_rate=partial(linear_decay, steps=settings.steps, final=settings.final_learning_rate),
         views=settings.views,
         ema_decay=settings.ema_decay,
+        after_step=after_step,
         phase=LABEL,
     )
     return dict(private.release(mechanism, label=LABEL).ema)

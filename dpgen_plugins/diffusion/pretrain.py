@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from dpgen.mechanisms.context import RunContext
+from dpgen.mechanisms.dp_sgd import Inputs, RowLoss, computed_loss
 from dpgen.mechanisms.training_state import TrainingState
 from dpgen.networks.augment import Augmentation
 from dpgen.networks.unet import UNet
-from dpgen.noise import PublicRows
+from dpgen_plugins.diffusion.early_stop import EarlyStop
 from dpgen_plugins.diffusion.edm import row_losses, training_inputs
-from dpgen_plugins.diffusion.settings import NoiseLevelSettings, PretrainSettings
+from dpgen_plugins.diffusion.public_images import PublicImages
+from dpgen_plugins.diffusion.public_step import PublicSteps
+from dpgen_plugins.diffusion.settings import NoiseLevelSettings, PretrainSettings, TrainingSettings
 from dpgen_plugins.diffusion.space import PIXELS, Space
 
 PHASE = "pretrain"
-WARM_UP_STEPS = 30
 CHECKPOINT_EVERY = 250
 PRINT_TO_HAND = Augmentation(rotation=0.22, shear=0.2, scale=0.12, shift=0.03, elastic=0.02)
 """Deformation of public images at strength 1."""
-
-BatchLoss: TypeAlias = Callable[[Tensor, Tensor, torch.Generator], Tensor]
-"""Images in [0, 1] and labels of a batch, on the training device, to one loss; its randomness is the generator's."""
 
 
 def pretrain(
@@ -33,7 +30,7 @@ def pretrain(
     images: Tensor,
     labels: Tensor,
     *,
-    settings: PretrainSettings,
+    settings: TrainingSettings,
     noise_levels: NoiseLevelSettings,
     context: RunContext,
     space: Space = PIXELS,
@@ -43,62 +40,63 @@ def pretrain(
 
     Privacy: none; see `train`. Each image is encoded by `space`.
     """
-    inputs = training_inputs(noise_levels, space)
-
-    def loss(batch: Tensor, classes: Tensor, generator: torch.Generator) -> Tensor:
-        random = PublicRows(len(batch), generator, context.device)
-        return row_losses(network, *inputs(batch, classes, views=1, random=random)).mean()
-
-    return train(network, loss, images, labels, settings=settings, context=context, phase=phase)
+    return train(
+        network,
+        training_inputs(noise_levels, space),
+        row_losses,
+        images,
+        labels,
+        settings=settings,
+        context=context,
+        phase=phase,
+        variation=PRINT_TO_HAND.times(settings.jitter) if settings.jitter else None,
+    )
 
 
 def train(
     module: nn.Module,
-    loss: BatchLoss,
+    inputs: Inputs,
+    loss: RowLoss,
     images: Tensor,
     labels: Tensor,
     *,
-    settings: PretrainSettings,
+    settings: TrainingSettings,
     context: RunContext,
     phase: str,
+    variation: Augmentation | None = None,
 ) -> dict[str, Tensor]:
-    """Train `module` in place on a loss of public batches and return the moving average of its weights.
+    """Train `module` in place on the mean loss of public batches; return the moving average of its weights.
+
+    Where `settings` hold images back to validate on, that of the best validation is returned, and training ends once
+    it no longer improves.
 
     Privacy: none; `images` (uint8 `[n, c, h, w]`) and `labels` (int64 `[n]`) must be public, or released already.
     Continues from the last checkpoint of `phase` when there is one: every draw belongs to its step. Each training of
-    one run needs its own `phase`.
+    one run needs its own `phase`. Computed as `context.compute` says. All processes of `context.world` draw the same
+    batch and share its rows, so their number changes the weights by rounding alone.
+    Args: `inputs` and `loss` as those of `DpSgd`; `variation` of the images of each batch, not of those held back.
     """
-    state = TrainingState(
-        module.to(context.device).train(), partial(torch.optim.Adam, lr=settings.learning_rate, betas=(0.9, 0.99))
-    )
+    module = context.compute.place(module, context.device).train()
+    state = TrainingState(module, partial(torch.optim.Adam, lr=settings.learning_rate, betas=(0.9, 0.99)))
     unfinished = f"{phase}.unfinished"
     state.continue_from(context.checkpoints, unfinished, {})
+    computed = computed_loss(loss, module, context.compute, context.device)
+    steps = PublicSteps(state=state, inputs=inputs, loss=computed, settings=settings, context=context, phase=phase)
+    seen, stop = PublicImages.of(images, labels, context.device), None
+    if isinstance(settings, PretrainSettings) and settings.validation_share:
+        seen, held_back = seen.split(settings.validation_share, context.generator(f"{phase} validation"))
+        stop = EarlyStop(settings, partial(steps.validation_loss, held_back), context.checkpoints, phase)
     with context.progress.track(phase, settings.steps) as advance:
         advance(state.step)
-        while state.step < settings.steps:
-            generator = context.generator(f"{phase} {state.step}")
-            rows = torch.randint(len(images), (settings.batch,), generator=generator)
-            batch = images[rows].to(context.device).float() / 255
-            if settings.jitter:
-                batch = PRINT_TO_HAND.times(settings.jitter)(batch, generator)
-            _descend(state, loss(batch, labels[rows].to(context.device), generator), settings)
+        while not _ended(state, settings, stop):
+            steps.take(seen, variation)
             advance(1)
             if state.step % CHECKPOINT_EVERY == 0 and state.step < settings.steps:
                 state.save(context.checkpoints, unfinished, {})
-    return state.ema
+    return state.ema if stop is None else stop.weights()
 
 
-def _descend(state: TrainingState, loss: Tensor, settings: PretrainSettings) -> None:
-    gradients = torch.autograd.grad(loss, list(state.trainable.values()))
-    state.descend(dict(zip(state.trainable, gradients, strict=True)), rate_factor=_schedule(state.step, settings))
-    state.average(decay=settings.ema_decay)
-
-
-def _schedule(step: int, settings: PretrainSettings) -> float:
-    warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
-    return warm_up * linear_decay(step, settings.steps, settings.final_learning_rate)
-
-
-def linear_decay(step: int, steps: int, final: float) -> float:
-    """Factor on the learning rate: linear from 1 at the first step to `final` at the last."""
-    return 1 - (1 - final) * step / max(steps - 1, 1)
+def _ended(state: TrainingState, settings: TrainingSettings, stop: EarlyStop | None) -> bool:
+    """Also the weights after the last step are looked at."""
+    stopped = stop is not None and stop.looked(state)
+    return stopped or state.step >= settings.steps

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from dpgen.networks.classifiers import CLASSIFIERS
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+NOISE_MULTIPLIER = Field(
+    default=None,
+    gt=0,
+    description="deviation of the noise over the add-or-remove-one bound, fixed instead of solved from `budget_share`",
+)
 
 
 class NetworkSettings(_Settings):
@@ -29,8 +38,8 @@ class NoiseLevelSettings(_Settings):
     deviation: float = Field(default=1.2, gt=0)
 
 
-class PretrainSettings(_Settings):
-    """Ordinary training on public images: Adam, a short warm-up, then a linear decay of the learning rate."""
+class TrainingSettings(_Settings):
+    """Ordinary training: Adam, a short warm-up, then a linear decay of the learning rate."""
 
     steps: int = Field(default=2000, ge=1)
     batch: int = Field(default=128, ge=1)
@@ -38,6 +47,21 @@ class PretrainSettings(_Settings):
     final_learning_rate: float = Field(default=0.1, ge=0, le=1, description="share of the rate left at the last step")
     ema_decay: float = Field(default=0.99, ge=0, lt=1)
     jitter: float = Field(default=0.0, ge=0, description="strength of the random deformation of public images")
+
+
+class PretrainSettings(TrainingSettings):
+    """Ordinary training on public images, which ends early where a loss on some of them says so: that is free."""
+
+    validation_share: float = Field(
+        default=0.0, ge=0, lt=1, description="public images held back to validate on; 0 trains all steps on all images"
+    )
+    validation_every: int = Field(default=250, ge=1, description="steps between two validations")
+    patience: int = Field(
+        default=4, ge=1, description="validations in a row without a lower loss after which training ends"
+    )
+    checkpoint: str | None = Field(
+        default=None, description="folder that `dpgen pretrain` made: its weights are taken instead of training"
+    )
 
 
 class LabelSettings(_Settings):
@@ -113,10 +137,33 @@ class QuerySettings(_Settings):
     budget_share: float = Field(
         default=0.05, gt=0, lt=1, description="epsilon of the query alone, as a share of the run's epsilon"
     )
+    noise_multiplier: float | None = NOISE_MULTIPLIER
     classes_per_class: int = Field(default=1, ge=1, description="public classes taken for each private class")
+    ratio: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="share of all public classes that the private ones take together, instead of `classes_per_class`",
+    )
+    network: str = Field(
+        default="cnn",
+        description="tells public classes apart: cnn, resnet, wide_resnet or resnext, trained on the public set; or a "
+        "registered feature extractor, with a head trained on it",
+    )
+    weights: str | None = Field(default=None, description="file of weights for an extractor that needs one")
+    head: Literal["linear", "class_mean"] = Field(
+        default="linear", description="on an extractor's features: softmax regression, or the nearest mean of a class"
+    )
+    head_images: int = Field(default=20000, ge=1, description="public images, over all classes, that the head learns")
     classifier_width: int = Field(default=32, ge=4)
-    classifier_steps: int = Field(default=700, ge=1)
+    classifier_steps: int = Field(default=700, ge=1, description="of the classifier, or of a linear head")
     jitter: float = Field(default=1.0, ge=0, description="strength of the random deformation of its training images")
+
+    @model_validator(mode="after")
+    def _weights_of_an_extractor(self) -> Self:
+        if self.weights is not None and self.network in CLASSIFIERS:
+            raise ValueError(f"query.weights belong to a feature extractor; {self.network!r} is trained here")
+        return self
 
 
 class CentralImageSettings(_Settings):
@@ -128,6 +175,7 @@ class CentralImageSettings(_Settings):
     budget_share: float = Field(
         default=0.1, gt=0, lt=1, description="epsilon of the central images alone, as a share of the run's epsilon"
     )
+    noise_multiplier: float | None = NOISE_MULTIPLIER
     factor: int = Field(
         default=2, ge=1, description="side of the pixel cells that are averaged into one before the sum"
     )
@@ -149,7 +197,7 @@ class CentralImageSettings(_Settings):
     )
 
 
-class WarmUpSettings(PretrainSettings):
+class WarmUpSettings(TrainingSettings):
     """Ordinary training on the central images. `jitter` is the strength of their random variation."""
 
     steps: int = Field(default=2000, ge=1)
@@ -167,6 +215,7 @@ class FrequencySettings(_Settings):
     budget_share: float = Field(
         default=0.15, gt=0, lt=1, description="epsilon of the noisy features alone, as a share of the run's epsilon"
     )
+    noise_multiplier: float | None = NOISE_MULTIPLIER
     width: int = Field(default=16, ge=1, description="channels of the auxiliary generator's last hidden layer")
     latent: int = Field(default=10, ge=1, description="random inputs of the auxiliary generator")
     steps: int = Field(default=1500, ge=1, description="of its training")

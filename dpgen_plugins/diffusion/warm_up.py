@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-import torch
 from torch import Tensor
 
 from dpgen.mechanisms.context import RunContext
 from dpgen.networks.augment import Augmentation
 from dpgen.networks.unet import UNet
-from dpgen.noise import PublicRows
 from dpgen_plugins.diffusion.edm import row_losses, training_inputs
 from dpgen_plugins.diffusion.pretrain import train
 from dpgen_plugins.diffusion.settings import NoiseLevelSettings, WarmUpSettings
@@ -37,13 +35,14 @@ def warm_up(
 
     Privacy: none; `images` (uint8 `[n, c, h, w]`) and `labels` (int64 `[n]`) are released already. See `train`.
     """
-    inputs = training_inputs(noise_levels)
-    variation = RAND_AUGMENT.times(settings.jitter) if settings.jitter else None
-
-    def loss(batch: Tensor, classes: Tensor, generator: torch.Generator) -> Tensor:
-        varied = batch if variation is None else variation(batch, generator)
-        random = PublicRows(len(batch), generator, context.device)
-        return row_losses(network, *inputs(varied, classes, views=1, random=random)).mean()
-
-    plain = settings.model_copy(update={"jitter": 0.0})  # the variation is this one, not that of pretraining
-    return train(network, loss, images, labels, settings=plain, context=context, phase=PHASE)
+    return train(
+        network,
+        training_inputs(noise_levels),
+        row_losses,
+        images,
+        labels,
+        settings=settings,
+        context=context,
+        phase=PHASE,
+        variation=RAND_AUGMENT.times(settings.jitter) if settings.jitter else None,
+    )

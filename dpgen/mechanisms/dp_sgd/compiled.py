@@ -60,7 +60,7 @@ class CompiledLoss:
 
     def _give_up(self, reason: str) -> None:
         self.given_up = reason
-        _log.warning("DP-SGD is computed without torch.compile: %s", reason)
+        _log.warning("a loss is computed without torch.compile: %s", reason)
 
 
 def _obstacles(module: nn.Module) -> str:
