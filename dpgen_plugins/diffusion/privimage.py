@@ -12,7 +12,6 @@ from pydantic import Field
 from torch import Tensor
 
 from dpgen.accountants.base import Accountant
-from dpgen.accountants.calibration.split import Part
 from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.data.info import DatasetInfo
@@ -26,6 +25,7 @@ from dpgen_plugins.diffusion import semantic_query
 from dpgen_plugins.diffusion.finetune import finetune, finetune_beside
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.pretrain import pretrain
+from dpgen_plugins.diffusion.query_network import query_network, require_query_network
 from dpgen_plugins.diffusion.selection import Selection, assign_public_classes
 from dpgen_plugins.diffusion.semantic_query import query_rows, taken_per_row
 from dpgen_plugins.diffusion.settings import QuerySettings
@@ -68,10 +68,7 @@ class PrivImage(Generator):
         """The query's noise from its share of the budget, then DP-SGD's noise from what is left."""
         self._check(task)
         fresh_network(self.config.network, task.info, seed=0)
-        votes, share = self.config.query.votes, self.config.query.budget_share
-        query = Part(
-            semantic_query.LABEL, lambda scale: semantic_query.query_event(votes, scale, budget.relation), share=share
-        )
+        query = semantic_query.query_part(self.config.query, budget.relation)
         split, note = finetune_beside(
             [query], self.config.finetune, task.info, budget, accountant, cause="the query raises"
         )
@@ -80,9 +77,10 @@ class PrivImage(Generator):
     def fit(self, private: PrivateDataset, public: PublicDataset | None, plan: Plan, context: RunContext) -> None:
         """Query, select, pretrain, fine-tune; each finished phase is kept for a resumed run."""
         config, info, public = self.config, private.info, require_public(public, method=self.name)
-        histogram = context.once("query", lambda: self._query(private, public, plan, context))["histogram"]
-        rows, per_row = query_rows(config.query, info), taken_per_row(config.query, info)
-        selection = Selection.of(histogram.cpu().numpy(), rows, public, per_class=per_row)
+        asked = context.once("query", lambda: self._query(private, public, plan, context))
+        rows, per_row = query_rows(config.query, info), taken_per_row(config.query, info, len(public.class_names))
+        voter = bytes(asked["network"].cpu().tolist()).decode()
+        selection = Selection.of(asked["histogram"].cpu().numpy(), rows, public, per_class=per_row, network=voter)
         selection.publish(public, context)
         network = self._pretrained(selection, public, info, context)
         weights = context.once(
@@ -114,25 +112,25 @@ class PrivImage(Generator):
         planned = plan[semantic_query.LABEL]
         if not isinstance(planned, DiscreteGaussian):
             raise PlanMismatch(expected="a DiscreteGaussian event under 'semantic-query'", got=str(planned))
-        classifier = semantic_query.train_query_classifier(public, settings, context)
+        network = query_network(public, settings, context)
         mechanism = NoisyHistogram(
             cells=rows * len(public.class_names),
             votes=settings.votes,
             scale=planned.scale,
-            vote=semantic_query.TopClassVotes(
-                classifier, settings.votes, context.device, by_class=settings.scope == "class"
-            ),
+            vote=semantic_query.TopClassVotes(network, settings.votes, by_class=settings.scope == "class"),
             phase=semantic_query.LABEL,
         )
         counts = private.release(mechanism, label=semantic_query.LABEL)
-        return {"histogram": torch.as_tensor(counts).reshape(rows, len(public.class_names))}
+        identity = torch.tensor(list(network.identity.encode()), dtype=torch.uint8)
+        return {"histogram": torch.as_tensor(counts).reshape(rows, len(public.class_names)), "network": identity}
 
     def _check(self, task: Task) -> None:
         public = require_public_info(task, method=self.name)
         classes, query = len(public.class_names), self.config.query
         if query.votes > classes:
             raise InvalidValue(f"query.votes must be at most the {classes} public classes; found {query.votes}.")
-        rows, per_row = len(query_rows(query, task.info)), taken_per_row(query, task.info)
+        require_query_network(query)
+        rows, per_row = len(query_rows(query, task.info)), taken_per_row(query, task.info, classes)
         assign_public_classes(np.zeros((rows, classes), np.int64), per_class=per_row)
 
     def sample(

@@ -37,7 +37,7 @@ def assign_public_classes(histogram: Histogram, *, per_class: int) -> tuple[tupl
     if private_classes * per_class > public_classes:
         raise InvalidValue(
             f"{private_classes} row(s) of votes cannot take {per_class} of {public_classes} public classes each. "
-            "Use a public set with more classes, or a smaller `query.classes_per_class`."
+            "Use a public set with more classes, or a smaller `query.classes_per_class` or `query.ratio`."
         )
     votes = np.maximum(histogram, 0).astype(np.float64)
     shares = votes / np.maximum(votes.sum(axis=1, keepdims=True), 1.0)
@@ -57,12 +57,21 @@ class Selection:
     chosen: tuple[tuple[int, ...], ...]
     private_names: tuple[str, ...]
     public_names: tuple[str, ...]
+    network: str = ""
+    """Identity of the network that the images voted by."""
 
     @staticmethod
-    def of(histogram: Histogram, names: tuple[str, ...], public: PublicDataset, *, per_class: int) -> Selection:
-        """Choose `per_class` public classes for each row of the histogram; `names` are those of the rows."""
-        chosen = assign_public_classes(histogram, per_class=per_class)
-        return Selection(histogram, chosen, names, public.class_names)
+    def of(
+        histogram: Histogram, names: tuple[str, ...], public: PublicDataset, *, per_class: int, network: str = ""
+    ) -> Selection:
+        """Choose `per_class` public classes for each row of the histogram; `names` are those of the rows.
+
+        A public class without an image is never chosen, whatever noise voted for it.
+        """
+        shown = np.flatnonzero(torch.bincount(public.labels, minlength=len(public.class_names)).numpy())
+        among = assign_public_classes(histogram[:, shown], per_class=per_class)
+        chosen = tuple(tuple(int(shown[c]) for c in taken) for taken in among)
+        return Selection(histogram, chosen, names, public.class_names, network)
 
     def chosen_set(self, public: PublicDataset) -> PublicDataset:
         """The chosen public images under their own public classes, and no other class."""
@@ -87,17 +96,18 @@ class Selection:
         context.publish("selection.png", contact_sheet(torch.cat(rows), columns=EXAMPLES, row_names=names))
 
     def to_json(self) -> dict[str, Any]:
-        """Chosen public classes by private class, and their noisy shares of the votes, in percent."""
+        """The voting network; chosen public classes by private class, and their noisy shares of votes, in percent."""
         votes = np.maximum(self.histogram, 0)
         shares = np.round(100 * votes / np.maximum(votes.sum(axis=1, keepdims=True), 1), 1)
         return {
+            "network": self.network,
             "private_class": {
                 self.private_names[row]: [
                     {"public_class": self.public_names[c], "noisy_share_of_votes_percent": float(shares[row, c])}
                     for c in taken
                 ]
                 for row, taken in enumerate(self.chosen)
-            }
+            },
         }
 
     def _names(self, private_class: int) -> str:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from dpgen.accountants.calibration.split import Part
 from dpgen.budget import NeighboringRelation
-from dpgen.data.datasets import PublicDataset
 from dpgen.data.info import DatasetInfo
+from dpgen.errors import InvalidValue
 from dpgen.events import DpEvent
-from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.histogram import NoisyHistogram
-from dpgen.networks.augment import WILD
-from dpgen.networks.classifier import ImageClassifier
-from dpgen.networks.training import train_classifier
+from dpgen_plugins.diffusion.query_network import QueryNetwork
 from dpgen_plugins.diffusion.settings import QuerySettings
 
 LABEL = "semantic-query"
-CLASSIFIER_BATCH = 128
 
 
 def query_rows(settings: QuerySettings, info: DatasetInfo) -> tuple[str, ...]:
@@ -27,9 +25,22 @@ def query_rows(settings: QuerySettings, info: DatasetInfo) -> tuple[str, ...]:
     return info.class_names if settings.scope == "class" else ("all classes",)
 
 
-def taken_per_row(settings: QuerySettings, info: DatasetInfo) -> int:
-    """Public classes that one row of the histogram takes."""
-    return settings.classes_per_class * (1 if settings.scope == "class" else info.classes)
+def taken_per_row(settings: QuerySettings, info: DatasetInfo, public_classes: int) -> int:
+    """Public classes that one row of the histogram takes: `classes_per_class`, or a share of all that there are.
+
+    Source of the share: DPImageBench's k = int(public classes * ratio / private classes).
+    Raises: `InvalidValue` when the share gives none.
+    """
+    private = 1 if settings.scope == "class" else info.classes
+    if settings.ratio is None:
+        return settings.classes_per_class * private
+    taken = int(public_classes * settings.ratio / len(query_rows(settings, info)) + 1e-9)  # 0.1 * 30 is below 3
+    if taken < 1:
+        raise InvalidValue(
+            f"query.ratio must leave a public class for each of {info.classes} private ones; found {settings.ratio} of "
+            f"{public_classes}. Raise it, or set `query.classes_per_class`."
+        )
+    return taken
 
 
 def query_event(votes: int, scale: float, relation: NeighboringRelation) -> DpEvent:
@@ -37,49 +48,34 @@ def query_event(votes: int, scale: float, relation: NeighboringRelation) -> DpEv
     return NoisyHistogram(cells=1, votes=votes, scale=scale, vote=_no_votes).event(relation)
 
 
-def train_query_classifier(public: PublicDataset, settings: QuerySettings, context: RunContext) -> ImageClassifier:
-    """A classifier of the public classes, trained on wildly deformed public images so that it knows other hands."""
-    network = query_classifier(public, settings, context)
-    return train_classifier(
-        network,
-        public.images,
-        public.labels,
-        steps=settings.classifier_steps,
-        batch=CLASSIFIER_BATCH,
-        generator=context.generator("semantic classifier batches"),
-        augmentation=WILD.times(settings.jitter) if settings.jitter else None,
-        progress=context.progress,
-        phase="semantic classifier",
-        device=context.device,
-    )
+def query_part(settings: QuerySettings, relation: NeighboringRelation) -> Part:
+    """The query in a plan: the scale of its noise is solved from its share, or follows from its noise multiplier.
 
-
-def query_classifier(public: PublicDataset, settings: QuerySettings, context: RunContext) -> ImageClassifier:
-    """The untrained classifier, with public initial weights."""
-    return ImageClassifier(
-        public.shape.channels,
-        len(public.class_names),
-        width=settings.classifier_width,
-        generator=context.generator("semantic classifier weights"),
+    One record moves `votes` counts by 1: an L2 norm of sqrt(votes), which the multiplier is a multiple of.
+    """
+    fixed = None if settings.noise_multiplier is None else settings.noise_multiplier * math.sqrt(settings.votes)
+    return Part(
+        LABEL,
+        lambda scale: query_event(settings.votes, scale, relation),
+        share=settings.budget_share if fixed is None else None,
+        value=fixed,
     )
 
 
 @dataclass(frozen=True)
 class TopClassVotes:
-    """Each image votes for the `votes` public classes that the classifier finds likeliest, in its own class's row.
+    """Each image votes for the `votes` public classes that the network finds likeliest, in its own class's row.
 
     Not `by_class`: in the one row that all images share.
     """
 
-    network: ImageClassifier
+    network: QueryNetwork
     votes: int
-    device: torch.device
     by_class: bool = True
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         """Cells `row * public classes + public class`, int64 `[n, votes]`."""
-        with torch.inference_mode():
-            likeliest: Tensor = self.network.eval()(images.to(self.device)).topk(self.votes, dim=1).indices.cpu()
+        likeliest = self.network.scores(images).topk(self.votes, dim=1).indices
         return labels[:, None] * self.network.classes + likeliest if self.by_class else likeliest
 
 

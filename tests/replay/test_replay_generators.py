@@ -44,8 +44,8 @@ PUBLIC = PublicDataset("toy", *images(30, 5, seed=1), ("v", "w", "x", "y", "z"))
 RECORDS = ArrayRecords(*images(24, 2, seed=0))
 
 
-def tiny_privimage(scope: str = "class") -> PrivImage:
-    query = QUERY | {"scope": scope}
+def tiny_privimage(scope: str = "class", **others: object) -> PrivImage:
+    query = QUERY | {"scope": scope} | others
     settings = {"network": NETWORK, "finetune": FINETUNE, "query": query, "pretrain": {"steps": 2, "batch": 4}}
     return PrivImage(PrivImage.Config.model_validate(settings))
 
@@ -79,7 +79,14 @@ TRANSFER = [
 ]
 
 
-@pytest.mark.parametrize("make", [tiny_privimage, partial(tiny_privimage, "all"), tiny_dpdm, *TRANSFER])
+PRIVIMAGE = [
+    tiny_privimage,
+    partial(tiny_privimage, "all"),
+    partial(tiny_privimage, network="pixel_cosines", ratio=0.4, noise_multiplier=30.0),
+]
+
+
+@pytest.mark.parametrize("make", [*PRIVIMAGE, tiny_dpdm, *TRANSFER])
 @pytest.mark.parametrize("missing", [0, 7, 23])
 def test_a_generator_takes_the_same_path_without_a_record(make: Callable[[], Generator], missing: int) -> None:
     tape = record(fitting(make, RECORDS))

@@ -39,8 +39,10 @@ class Part:
             parts with a share leave; several such parts share that at the least total `utility_cost`.
         utility_cost: what a value costs in usefulness, in one unit for all parts; it must rise as the value gets
             cheaper. The variance of noise when nothing is said; `lambda noise: 4 * noise**2` weighs it.
+        value: the number itself, fixed beforehand: nothing is solved for this part, and the others share what it
+            leaves.
 
-    Raises: `InvalidValue` for a share outside (0, 1).
+    Raises: `InvalidValue` for a share outside (0, 1), a value outside the parameter's range, or both of them.
     """
 
     label: str
@@ -48,10 +50,20 @@ class Part:
     parameter: RealParameter = NOISE_MULTIPLIER
     share: float | None = None
     utility_cost: Callable[[float], float] = variance
+    value: float | None = None
 
     def __post_init__(self) -> None:
         if self.share is not None:
             validate.open_unit(share=self.share)
+        if self.value is None:
+            return
+        if self.share is not None:
+            raise InvalidValue(f"part {self.label!r} has a share and a value; found both. Give one of them.")
+        if not self.parameter.lower <= self.value <= self.parameter.upper:
+            raise InvalidValue(
+                f"the value of part {self.label!r} must lie between {self.parameter.lower:g} and "
+                f"{self.parameter.upper:g}; found {self.value:g}. Give one in this range."
+            )
 
 
 @final
@@ -76,9 +88,9 @@ class Split:
 def split_budget(accountant: Accountant, budget: Budget, parts: Sequence[Part], *, tolerance: float = 1e-4) -> Split:
     """Solve the values of all `parts` so that their composition meets `budget` by the accountant's proved bound.
 
-    First each part with a share, alone; then the others together, from what is left, at the least sum of utility
-    costs. There, by Lagrange, a little less epsilon costs the same usefulness whichever part saves it. The values
-    are rounded to the safe side and the plan that is returned has itself been priced.
+    First each part with a share, alone; then those with neither share nor value together, from what is left, at the
+    least sum of utility costs. There, by Lagrange, a little less epsilon costs the same usefulness whichever part saves
+    it. The values are rounded to the safe side and the plan that is returned has itself been priced.
 
     Privacy: none spent; everything here is computed from public settings.
 
@@ -100,9 +112,11 @@ def split_budget(accountant: Accountant, budget: Budget, parts: Sequence[Part], 
         >>> split.values
         {'query': 30.76, 'training': 3.759}
     """
-    free = tuple(index for index, part in enumerate(parts) if part.share is None)
+    free = tuple(index for index, part in enumerate(parts) if part.share is None and part.value is None)
     if not free:
-        raise InvalidValue("at least one part must have share=None and take what the others leave; found none.")
+        raise InvalidValue(
+            "at least one part must have share=None and value=None and take what the others leave; found none."
+        )
     problem = _Problem(accountant, budget, tuple(parts), free, tolerance)
     values = problem.solve_shares()
     values = problem.solve_one(values) if len(free) == 1 else problem.solve_many(values)
@@ -137,8 +151,8 @@ class _Problem:
         return tuple(part.event_from_value(value) for part, value in zip(self.parts, values, strict=True))
 
     def solve_shares(self) -> list[float]:
-        """The values of the parts with a share, each solved alone; the cheapest values of the others."""
-        values = [part.parameter.cheapest for part in self.parts]
+        """The fixed values, those of the parts with a share, each solved alone, and the cheapest ones of the others."""
+        values = [part.parameter.cheapest if part.value is None else part.value for part in self.parts]
         for index, part in enumerate(self.parts):
             if part.share is not None:
                 alone = Budget(part.share * self.budget.epsilon, self.budget.delta, self.budget.relation)

@@ -17,6 +17,7 @@ from dpgen.networks.classifier import ImageClassifier
 from dpgen_plugins.diffusion.finetune import LABEL, finetune, finetune_event
 from dpgen_plugins.diffusion.model import fresh_network
 from dpgen_plugins.diffusion.privimage import PrivImage
+from dpgen_plugins.diffusion.query_network import OwnClassifier
 from dpgen_plugins.diffusion.selection import Selection
 from dpgen_plugins.diffusion.semantic_query import TopClassVotes
 from dpgen_plugins.diffusion.settings import FinetuneSettings, NetworkSettings, NoiseLevelSettings
@@ -58,7 +59,7 @@ def test_a_plan_of_another_kind_is_refused():
 def test_votes_lie_in_the_row_of_the_private_class():
     classifier = ImageClassifier(1, 5, 4, generator=torch.Generator().manual_seed(0))
     images, labels = torch.rand(6, 1, 8, 8), torch.tensor([0, 1, 2, 0, 1, 2])
-    votes = TopClassVotes(classifier, 3, torch.device("cpu"))(images, labels)
+    votes = TopClassVotes(OwnClassifier("cnn", classifier, torch.device("cpu")), 3)(images, labels)
     assert votes.shape == (6, 3)
     assert torch.equal(votes // 5, labels[:, None].expand(6, 3)), "row: the private class"
     with torch.inference_mode():

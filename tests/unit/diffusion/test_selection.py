@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from dpgen.data.datasets import PublicDataset
 from dpgen.errors import InvalidValue
 from dpgen.networks.classifier import ImageClassifier
+from dpgen_plugins.diffusion.query_network import OwnClassifier
 from dpgen_plugins.diffusion.selection import Selection, assign_public_classes
 from dpgen_plugins.diffusion.semantic_query import TopClassVotes
 
@@ -73,9 +74,25 @@ def test_the_chosen_set_keeps_public_labels_without_gaps() -> None:
 def test_without_rows_of_classes_the_label_does_not_enter_the_vote() -> None:
     classifier = ImageClassifier(1, 5, 4, generator=torch.Generator().manual_seed(0))
     images, labels = torch.rand(6, 1, 8, 8), torch.tensor([0, 1, 2, 0, 1, 2])
-    votes = TopClassVotes(classifier, 2, torch.device("cpu"), by_class=False)
+    votes = TopClassVotes(OwnClassifier("cnn", classifier, torch.device("cpu")), 2, by_class=False)
     assert torch.equal(votes(images, labels), votes(images, labels.flip(0)))
     assert int(votes(images, labels).max()) < 5
+
+
+def test_a_public_class_without_an_image_is_never_chosen() -> None:
+    images, labels = torch.zeros(6, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 3, 0, 1, 3])
+    public = PublicDataset("toy", images, labels, ("v", "w", "x", "y", "z"))
+    noisy = np.array([[0, 1, 900, 5, 800], [0, 7, 900, 2, 800]])  # noise can vote for anything
+    chosen = Selection.of(noisy, ("a", "b"), public, per_class=1)
+    assert chosen.chosen == ((3,), (1,))
+    assert assign_public_classes(noisy, per_class=1) != chosen.chosen
+
+
+def test_the_network_that_was_asked_is_named() -> None:
+    public = PublicDataset("toy", torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]), ("v", "w"))
+    assert Selection.of(np.eye(2, dtype=np.int64), ("a", "b"), public, per_class=1, network="cnn@12").to_json()[
+        "network"
+    ] == ("cnn@12")
 
 
 def test_too_few_public_classes() -> None:
