@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Final
 
-import torch
 from torch import Tensor, nn
 
 from dpgen.accountants.base import Accountant
@@ -15,14 +13,11 @@ from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.data.info import DatasetInfo
 from dpgen.errors import InvalidValue
 from dpgen.generators.base import Generator, Task
-from dpgen.generators.labels import requested_labels
-from dpgen.mechanisms.context import Progress, RunContext, SilentProgress, public_generator
-from dpgen.networks.image_generator import ImageGenerator
+from dpgen.generators.from_noise import FromNoise, require_fitted
+from dpgen.mechanisms.context import Progress, RunContext
 from dpgen_plugins.kernel.embedding import embedding_charge, release_embedding
 from dpgen_plugins.kernel.settings import MatchedConfig
 from dpgen_plugins.kernel.training import fresh_generator, match, pretrain
-
-DRAWN_AT_ONCE: Final = 500
 
 
 class MatchedGenerator(Generator, ABC):
@@ -33,8 +28,7 @@ class MatchedGenerator(Generator, ABC):
     """
 
     config: MatchedConfig
-    _network: ImageGenerator | None = None
-    _info: DatasetInfo
+    _model: FromNoise | None = None
 
     @abstractmethod
     def _features(self, info: DatasetInfo, public: PublicDataset | None, context: RunContext) -> nn.Module:
@@ -70,38 +64,23 @@ class MatchedGenerator(Generator, ABC):
             pretrain(network, features, public, info.class_names, config.pretrain, context)
         released = release_embedding(private, plan, features, count_weight=config.count_weight, context=context)
         match(network, features, released, config.matching, context)
-        self._network, self._info = network.to(context.device).eval(), info
+        self._model = FromNoise(network, network.latent, info).to(context.device)
 
     def sample(
         self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None
     ) -> SyntheticDataset:
         """See `Generator.sample`."""
-        network, info = self._fitted(), self._info
-        labels = requested_labels(count, labels, classes=info.classes)
-        device, images = next(network.parameters()).device, torch.empty((count, *info.shape))
-        with (progress or SilentProgress()).track("sample", count) as advance, torch.inference_mode():
-            for start in range(0, count, DRAWN_AT_ONCE):
-                rows = slice(start, min(start + DRAWN_AT_ONCE, count))
-                generator = public_generator(seed, f"sample {start}")
-                noise = torch.randn(rows.stop - start, network.latent, generator=generator)
-                images[rows] = network(noise.to(device), labels[rows].to(device)).cpu()
-                advance(rows.stop - start)
-        return SyntheticDataset(images, labels, info.class_names)
+        return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights of the image generator."""
-        return self._fitted().state_dict()
+        return require_fitted(self._model).state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor], task: Task) -> None:
         """See `Generator.load_state_dict`."""
         network = fresh_generator(self.config.network, task.info, seed_of=RunContext())
         network.load_state_dict(state)
-        self._network, self._info = network.eval(), task.info
-
-    def _fitted(self) -> ImageGenerator:
-        if self._network is None:
-            raise InvalidValue("expected a fitted generator; found a fresh one. Call `fit` or `load_state_dict` first.")
-        return self._network
+        self._model = FromNoise(network, network.latent, task.info)
 
     def _require_public(self, task: Task, reason: str | None) -> None:
         if reason is None:
