@@ -56,17 +56,17 @@ Draw = Callable[[Any], str]
 
 def hockey_stick(curve: PrivacyCurve) -> str:
     """Delta against epsilon, on a logarithmic scale, with the Gaussian that is safe on the range drawn."""
-    return _svg([lambda axes: _draw_hockey_stick(axes, curve, gdp_parameter(curve))], "Privacy curve")
+    return _svg([lambda axes: draw_privacy_curve(axes, curve, gdp_parameter(curve))], "Privacy curve")
 
 
 def tradeoff(curve: TradeoffCurve, privacy: PrivacyCurve) -> str:
     """False-negative against false-positive rate, with the Gaussian that is safe on `privacy`'s range."""
-    return _svg([lambda axes: _draw_tradeoff(axes, curve, gdp_parameter(privacy))], "Trade-off curve")
+    return _svg([lambda axes: draw_tradeoff(axes, curve, gdp_parameter(privacy))], "Trade-off curve")
 
 
 def attack_risk(curve: TradeoffCurve) -> str:
     """The share of members that an attack can find against its false-positive rate, both logarithmic."""
-    return _svg([lambda axes: _draw_attack_risk(axes, curve)], "Attack risk")
+    return _svg([lambda axes: draw_attack_risk(axes, curve)], "Attack risk")
 
 
 def three_panels(privacy: PrivacyCurve, curve: TradeoffCurve) -> str:
@@ -74,14 +74,15 @@ def three_panels(privacy: PrivacyCurve, curve: TradeoffCurve) -> str:
     privacy = privacy.joined(curve.privacy)  # every price makes every panel tighter
     curve, fit = TradeoffCurve(privacy), gdp_parameter(privacy)
     panels: list[Draw] = [
-        lambda axes: _draw_hockey_stick(axes, privacy, fit),
-        lambda axes: _draw_tradeoff(axes, curve, fit),
-        lambda axes: _draw_attack_risk(axes, curve),
+        lambda axes: draw_privacy_curve(axes, privacy, fit),
+        lambda axes: draw_tradeoff(axes, curve, fit),
+        lambda axes: draw_attack_risk(axes, curve),
     ]
     return _svg(panels, "Privacy curve, trade-off curve and attack risk")
 
 
-def _draw_hockey_stick(axes: Any, curve: PrivacyCurve, fit: GdpParameter) -> str:
+def draw_privacy_curve(axes: Any, curve: PrivacyCurve, fit: GdpParameter | None) -> str:
+    """The privacy curve into matplotlib axes, with the Gaussian of `fit` where there is one; returns the caption."""
     places = np.linspace(0.0, curve.epsilons[-1] or 1.0, 257)
     bounds = [curve.at(float(epsilon)) for epsilon in places]
     upper = np.asarray([bound.upper for bound in bounds])
@@ -90,7 +91,7 @@ def _draw_hockey_stick(axes: Any, curve: PrivacyCurve, fit: GdpParameter) -> str
     lower, upper = np.maximum([bound.lower for bound in bounds], floor), np.maximum(upper, floor)
     axes.fill_between(places, lower, upper, color=_BLUE, alpha=0.22, linewidth=0, label="the truth lies here")
     axes.plot(places, upper, color=_BLUE, label="promise: delta at most")
-    if np.isfinite(fit.safe.upper) and fit.safe.upper > 0:
+    if fit is not None and 0 < fit.safe.upper < np.inf:
         gaussian = [gaussian_delta(fit.safe.upper, float(epsilon)).estimate for epsilon in places]
         axes.plot(places, gaussian, color=_ORANGE, dashes=(5, 2), linewidth=1.5, label=_gaussian_name(fit))
     axes.set(yscale="log", xlabel="epsilon", ylabel="delta", title="Privacy curve")
@@ -103,13 +104,14 @@ def _draw_hockey_stick(axes: Any, curve: PrivacyCurve, fit: GdpParameter) -> str
     )
 
 
-def _draw_tradeoff(axes: Any, curve: TradeoffCurve, fit: GdpParameter) -> str:
+def draw_tradeoff(axes: Any, curve: TradeoffCurve, fit: GdpParameter | None) -> str:
+    """The trade-off curve into matplotlib axes, with the Gaussian of `fit` where there is one; returns the caption."""
     rates = np.unique(np.concatenate([np.linspace(0.0, 1.0, 401), np.geomspace(1e-6, 1.0, 200)]))
     lower, _, upper = curve.values(rates)
     axes.plot([0, 1], [1, 0], color=_GREY, dashes=(1, 2), linewidth=1.3, label="blind guess: perfect privacy")
     axes.fill_between(rates, lower, upper, color=_BLUE, alpha=0.22, linewidth=0, label="the truth lies here")
     axes.plot(rates, lower, color=_BLUE, label="promise: no attack is below")
-    if np.isfinite(fit.safe.upper) and fit.safe.upper > 0:
+    if fit is not None and 0 < fit.safe.upper < np.inf:
         from scipy.special import ndtr, ndtri
 
         gaussian = ndtr(ndtri(1 - rates) - fit.safe.upper)  # G_mu: Dong, Roth, Su 2022, equation 6
@@ -123,7 +125,8 @@ def _draw_tradeoff(axes: Any, curve: TradeoffCurve, fit: GdpParameter) -> str:
     )
 
 
-def _draw_attack_risk(axes: Any, curve: TradeoffCurve) -> str:
+def draw_attack_risk(axes: Any, curve: TradeoffCurve) -> str:
+    """The share of members found against the false-positive rate into matplotlib axes; returns the caption."""
     rates = np.geomspace(1e-5, 1.0, 300)
     lower, _, upper = curve.values(rates)
     axes.fill_between(rates, 1 - upper, 1 - lower, color=_GREEN, alpha=0.22, linewidth=0, label="the best attack")
@@ -172,8 +175,8 @@ def _gaussian_name(fit: GdpParameter) -> str:
     return f"safe Gaussian fit: mu {rounded_up(fit.safe.upper, 4)}"
 
 
-def _fitted(fit: GdpParameter) -> str:
-    if not 0 < fit.safe.upper < np.inf:
+def _fitted(fit: GdpParameter | None) -> str:
+    if fit is None or not 0 < fit.safe.upper < np.inf:
         return ""
     reach = (
         ""
