@@ -9,6 +9,7 @@ from typing import final
 
 from dpgen import validate
 from dpgen.accountants.base import Accountant
+from dpgen.accountants.beside import by_itself
 from dpgen.accountants.calibration.parameters import NOISE_MULTIPLIER, RealParameter
 from dpgen.accountants.calibration.search import calibrate
 from dpgen.accountants.pricing import PricedCharge, price
@@ -35,8 +36,9 @@ class Part:
         label: of its charge.
         event_from_value: its event, given the number.
         parameter: range and direction of the number.
-        share: the part, taken alone, costs this fraction of the budget's epsilon, in (0, 1). None: it takes what the
-            parts with a share leave; several such parts share that at the least total `utility_cost`.
+        share: the part, taken alone, costs this fraction of the budget's epsilon, in (0, 1), whatever is charged
+            `Beside`. None: it takes what the parts with a share leave; several such parts share that at the least
+            total `utility_cost`.
         utility_cost: what a value costs in usefulness, in one unit for all parts; it must rise as the value gets
             cheaper. The variance of noise when nothing is said; `lambda noise: 4 * noise**2` weighs it.
         value: the number itself, fixed beforehand: nothing is solved for this part, and the others share what it
@@ -195,8 +197,8 @@ class _Problem:
         )
 
     def _alone(self, index: int, budget: Budget) -> float:
-        part = self.parts[index]
-        return calibrate(self.accountant, budget, part.event_from_value, part.parameter, tolerance=self.tolerance)
+        part, accountant = self.parts[index], by_itself(self.accountant)
+        return calibrate(accountant, budget, part.event_from_value, part.parameter, tolerance=self.tolerance)
 
     def _on_the_edge(self, values: list[float], moving: set[int], tolerance: float) -> list[float]:
         """The values at `moving` made cheaper or dearer by one factor, the least that the budget allows."""
