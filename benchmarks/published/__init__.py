@@ -1,0 +1,1 @@
+"""What the methods of DPImageBench claim, and what the code that made the published numbers spends."""
