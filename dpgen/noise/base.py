@@ -100,6 +100,16 @@ class NoiseSource(ABC):
         """
 
     @abstractmethod
+    def choose(self, ids: Integers, *, draws: int, least: int, step: int = 0) -> Integers:
+        """`draws` independent choices among `max(len(ids), least)` places, each exactly uniform.
+
+        A place beyond the ids gives `NO_RECORD`: that is how a set is filled up to `least`. Who was chosen is secret:
+        the privacy of what is released about the choices rests on it.
+
+        Raises: `InvalidValue` unless `draws` >= 0 and `least` >= 1 are whole numbers.
+        """
+
+    @abstractmethod
     def row_random(self, ids: Integers, *, views: int, step: int = 0, device: torch.device) -> RowRandom:
         """Randomness for the `len(ids) * views` rows of these records at one step, example-major.
 

@@ -52,7 +52,7 @@ def sample_geometric(count: int, scale: int, stream: Stream) -> Integers:
     draws = np.empty(count, dtype=np.int64)
     pending = np.arange(count)
     while pending.size:
-        low = _uniform_below(scale, pending.size, stream)
+        low = uniform_below(scale, pending.size, stream)
         kept = _coins_exp(_Ratio(low, scale), stream)
         high = np.zeros(pending.size, dtype=np.int64)
         alive = np.flatnonzero(kept)
@@ -69,7 +69,7 @@ def _discrete_laplace(count: int, t: int, stream: Stream) -> Integers:
     draws = np.empty(count, dtype=np.int64)
     pending = np.arange(count)
     while pending.size:
-        low = _uniform_below(t, pending.size, stream)
+        low = uniform_below(t, pending.size, stream)
         kept = _coins_exp(_Ratio(low, t), stream)  # exp(-low / t)
         high = np.zeros(pending.size, dtype=np.int64)
         alive = np.flatnonzero(kept)
@@ -77,7 +77,7 @@ def _discrete_laplace(count: int, t: int, stream: Stream) -> Integers:
             alive = alive[_coins_exp(_One(alive.size), stream)]
             high[alive] += 1
         size = low + t * high  # < 2^63: t <= 2^40 + 1, and 2^22 turns have probability exp(-2^22)
-        negative = _uniform_below(2, pending.size, stream) == 1
+        negative = uniform_below(2, pending.size, stream) == 1
         kept &= ~(negative & (size == 0))  # 0 would come up twice as often as it should
         draws[pending[kept]] = np.where(negative, -size, size)[kept]
         pending = pending[~kept]
@@ -111,7 +111,7 @@ class _Ratio(_Coins):
         self.count, self._numerators, self._denominator = numerators.size, numerators, denominator
 
     def toss(self, which: Integers, stream: Stream) -> Flags:
-        return _uniform_below(self._denominator, which.size, stream) < self._numerators[which]
+        return uniform_below(self._denominator, which.size, stream) < self._numerators[which]
 
 
 class _Digits(_Coins):
@@ -151,7 +151,7 @@ def _coins_exp(coins: _Coins, stream: Stream) -> Flags:
     k = 1
     while alive.size:
         # Bernoulli(gamma / k) as the conjunction of two independent exact coins: no product can overflow.
-        onward = coins.toss(alive, stream) & (_uniform_below(k, alive.size, stream) == 0)
+        onward = coins.toss(alive, stream) & (uniform_below(k, alive.size, stream) == 0)
         heads[alive[~onward]] = k % 2 == 1
         alive = alive[onward]
         k += 1
@@ -175,7 +175,7 @@ def _coins_exp_large(exponents: Sequence[Fraction], kinds: Integers, stream: Str
     return heads
 
 
-def _uniform_below(bound: int, count: int, stream: Stream) -> Integers:
+def uniform_below(bound: int, count: int, stream: Stream) -> Integers:
     """`count` uniform integers in 0 .. bound - 1, exactly: words in the incomplete last cycle are drawn again."""
     words = stream.words(count)
     if _WORD % bound:

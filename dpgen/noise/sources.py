@@ -15,8 +15,14 @@ import torch
 from dpgen import validate
 from dpgen.errors import InvalidValue, SensitivityError
 from dpgen.noise.ahead import DrawnAhead
-from dpgen.noise.base import Floats, Integers, NoiseSource, RowRandom
-from dpgen.noise.discrete import LARGEST_SCALE, SMALLEST_SCALE, sample_discrete_gaussian, sample_geometric
+from dpgen.noise.base import NO_RECORD, Floats, Integers, NoiseSource, RowRandom
+from dpgen.noise.discrete import (
+    LARGEST_SCALE,
+    SMALLEST_SCALE,
+    sample_discrete_gaussian,
+    sample_geometric,
+    uniform_below,
+)
 from dpgen.noise.rows import RecordRows
 from dpgen.noise.streams import KEY_BYTES, Address
 
@@ -106,6 +112,14 @@ class KeyedNoise(NoiseSource, ABC):
             here = (ids >= first) & (ids < after)
             joined[here] = heads[ids[here] - first]
         return ids[joined]
+
+    def choose(self, ids: Integers, *, draws: int, least: int, step: int = 0) -> Integers:
+        """`draws` exactly uniform choices among `max(len(ids), least)` places; `NO_RECORD` beyond the ids."""
+        validate.count(0, draws=draws)
+        validate.count(1, least=least)
+        ids = np.asarray(ids, dtype=np.int64)
+        places = uniform_below(max(len(ids), least), draws, self._address.stream("choice", step))
+        return np.append(ids, NO_RECORD)[np.minimum(places, len(ids))]
 
     def row_random(self, ids: Integers, *, views: int, step: int = 0, device: torch.device) -> RowRandom:
         """Philox on `device`, keyed by secret words of (label, step) and addressed by record and view."""

@@ -115,6 +115,12 @@ class _TapedNoise(NoiseSource, ABC):
         self._noised(NoiseAddress("poisson subset", self._path, step, "ids"), ids, probability, 0.0, lambda: joined)
         return joined
 
+    def choose(self, ids: Integers, *, draws: int, least: int, step: int = 0) -> Integers:
+        chosen = self._source.choose(ids, draws=draws, least=least, step=step)
+        # Secret too: only the population, how many draws from how many at least, and the address must agree.
+        self._noised(NoiseAddress("choice", self._path, step, "ids"), ids, float(least), float(draws), lambda: chosen)
+        return chosen
+
     def row_random(self, ids: Integers, *, views: int, step: int = 0, device: torch.device) -> RowRandom:
         return self._source.row_random(ids, views=views, step=step, device=device)
 

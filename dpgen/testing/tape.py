@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from dpgen.errors import PrivacyError
 
 Array: TypeAlias = NDArray[Any]
 Path: TypeAlias = tuple[str, ...]
+
+SELECTIONS: Final = ("poisson subset", "choice")
+"""Kinds of calls that draw which records are used, and add no noise."""
 
 
 class ReplayMismatch(PrivacyError):
@@ -85,7 +88,7 @@ class Comparison:
                 f"expected scale {call.scale:.6g} and sensitivity {call.sensitivity:.6g} for {address}; found "
                 f"{scale:.6g} and {sensitivity:.6g}. The noise depends on a record."
             )
-        if address.kind == "poisson subset":
+        if address.kind in SELECTIONS:
             self._compare_population(call, value)
         else:
             self._compare_value(call, value)

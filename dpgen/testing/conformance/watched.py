@@ -116,6 +116,10 @@ class EveryoneJoins(NoiseSource):
         self._source.poisson_subset(ids, probability=probability, step=step)
         return np.asarray(ids, dtype=np.int64)
 
+    def choose(self, ids: Integers, *, draws: int, least: int, step: int = 0) -> Integers:
+        """As `source` gives it."""
+        return self._source.choose(ids, draws=draws, least=least, step=step)
+
     def row_random(self, ids: Integers, *, views: int, step: int = 0, device: torch.device) -> RowRandom:
         """As `source` gives it."""
         return self._source.row_random(ids, views=views, step=step, device=device)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dpgen.errors import InvalidValue, SensitivityError
 from dpgen.noise import SecureNoise, SeededNoise
 from dpgen.noise import sources as sources_module
-from dpgen.noise.discrete import _digit, _Digits, _next_digits_below, _uniform_below
+from dpgen.noise.discrete import _digit, _Digits, _next_digits_below, uniform_below
 from dpgen.noise.streams import Stream
 
 NOISE = SeededNoise(0)
@@ -104,7 +104,7 @@ class TestExactCoins:
     def test_a_word_in_the_incomplete_cycle_is_drawn_again(self, bound, word):
         cycles_end = (1 << 64) - (1 << 64) % bound
         script = Script(word, 5 % bound)
-        drawn = _uniform_below(bound, 1, script)[0]
+        drawn = uniform_below(bound, 1, script)[0]
         assert drawn == (word % bound if word < cycles_end else 5 % bound)
         assert len(script.left) == (1 if word < cycles_end else 0)
 
