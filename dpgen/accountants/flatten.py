@@ -22,6 +22,7 @@ from dpgen.events import (
     Laplace,
     NonPrivate,
     NoOp,
+    OnShards,
     PoissonSampled,
     SampledWithoutReplacement,
     SelfComposed,
@@ -39,6 +40,7 @@ def flatten(event: DpEvent) -> Leaves:
       What runs on one sample is one joint leaf, though: there the k cells stay together.
     - Poisson samples of Poisson samples multiply their probabilities; probability 0 is nothing, 1 is no sampling.
     - A sample without replacement of all records is no sampling, of none is nothing.
+    - What ran on shards is taken apart into its leaves, each on shards; shards of shards are shards.
     - An aggregate posterior of m draws becomes m of one draw.
     - Noise of size 0 is `NonPrivate`; a distance of 0 or a proved cost of 0 is nothing.
     """
@@ -54,6 +56,8 @@ def _leaves(event: DpEvent) -> Counter[DpEvent]:
             return _together(map(_leaves, events))
         case PoissonSampled(probability=probability, event=inner):
             return _poisson_sampled(probability, inner)
+        case OnShards(event=inner):
+            return _on_shards(inner)
         case SampledWithoutReplacement():
             return _sampled_without_replacement(event)
     return _simple_leaves(event)
@@ -102,6 +106,12 @@ def _sampled_without_replacement(event: SampledWithoutReplacement) -> Counter[Dp
         return _leaves(event.event)
     inner = _joint(event.event)
     return Counter() if inner == NoOp() else Counter({SampledWithoutReplacement(event.records, event.sample, inner): 1})
+
+
+def _on_shards(event: DpEvent) -> Counter[DpEvent]:
+    """Gaussians are merged first: they would not be told apart later."""
+    bare = (OnShards, NonPrivate)
+    return Counter({leaf if isinstance(leaf, bare) else OnShards(leaf): n for leaf, n in flatten(event).items()})
 
 
 def _joint(event: DpEvent) -> DpEvent:

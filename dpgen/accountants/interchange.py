@@ -38,7 +38,7 @@ def to_dp_accounting(event: DpEvent) -> Any:
     """The `dp_accounting.DpEvent` of the same meaning. The description of an `Unsupported` is lost.
 
     Raises: `UnsupportedEvent` naming the first event that dp-accounting has no word for: `DiscreteGaussian`,
-        `AggregatePosterior` and `EpsilonDelta`. `InvalidValue` when dp-accounting is not installed.
+        `AggregatePosterior`, `OnShards` and `EpsilonDelta`. `InvalidValue` when dp-accounting is not installed.
     """
     names = _dp_accounting()
     match event:

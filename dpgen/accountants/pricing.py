@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dpgen.accountants.base import Accountant, Bound
 from dpgen.budget import Budget, Plan
-from dpgen.events import Composed, DiscreteGaussian, DpEvent, Gaussian, PoissonSampled, SelfComposed
+from dpgen.events import Composed, DiscreteGaussian, DpEvent, Gaussian, OnShards, PoissonSampled, SelfComposed
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def noise_multiplier(event: DpEvent) -> float | None:
             return value
         case DiscreteGaussian(scale=scale, touched=touched) if touched > 0:
             return scale / math.sqrt(touched)
-        case PoissonSampled(event=inner) | SelfComposed(event=inner):
+        case PoissonSampled(event=inner) | SelfComposed(event=inner) | OnShards(event=inner):
             return noise_multiplier(inner)
         case Composed(events=events):
             found = {noise_multiplier(inner) for inner in events} - {None}

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dpgen.events.base import DpEvent
 from dpgen.events.noise import DiscreteGaussian, EpsilonDelta, Gaussian, Laplace
-from dpgen.events.sampling import AggregatePosterior, PoissonSampled, SampledWithoutReplacement
+from dpgen.events.sampling import AggregatePosterior, OnShards, PoissonSampled, SampledWithoutReplacement
 from dpgen.events.structure import Composed, NonPrivate, NoOp, SelfComposed, Unsupported
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Laplace",
     "NoOp",
     "NonPrivate",
+    "OnShards",
     "PoissonSampled",
     "SampledWithoutReplacement",
     "SelfComposed",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dpgen.errors import InvalidValue
 from dpgen.events.base import DpEvent, fields
 from dpgen.events.noise import DiscreteGaussian, EpsilonDelta, Gaussian, Laplace
-from dpgen.events.sampling import AggregatePosterior, PoissonSampled, SampledWithoutReplacement
+from dpgen.events.sampling import AggregatePosterior, OnShards, PoissonSampled, SampledWithoutReplacement
 from dpgen.events.structure import Composed, NonPrivate, NoOp, SelfComposed, Unsupported
 
 _TYPES: Mapping[str, type[DpEvent]] = {
@@ -15,7 +15,7 @@ _TYPES: Mapping[str, type[DpEvent]] = {
     for cls in (
         *(NoOp, NonPrivate, Unsupported),
         *(Gaussian, DiscreteGaussian, Laplace, EpsilonDelta),
-        *(PoissonSampled, SampledWithoutReplacement, AggregatePosterior),
+        *(PoissonSampled, SampledWithoutReplacement, OnShards, AggregatePosterior),
         *(SelfComposed, Composed),
     )
 }

@@ -63,6 +63,23 @@ class SampledWithoutReplacement(DpEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class OnShards(DpEvent):
+    """Each record lies in one of a public number of disjoint shards; `event` then ran on the shards for its records.
+
+    A record chooses its shard without regard to the others, by a coin of its own say, so that adding, removing or
+    replacing it changes what one shard contributes; no shard comes or goes. So whatever the relation of the charge,
+    `event` is priced under replace-one, with the distances that it states for it: the shard without the record
+    contributes something too, and `PoissonSampled` under add-or-remove-one would compare with nothing. Pair: that of
+    `event` under replace-one. Which shard a record lies in need not be secret; what `event` draws must be.
+    """
+
+    event: DpEvent
+
+    def __post_init__(self) -> None:
+        require_event(self.event)
+
+
+@dataclass(frozen=True, slots=True)
 class AggregatePosterior(DpEvent):
     """`draws` times: one record is chosen uniformly, and a Gaussian around its code is released.
 

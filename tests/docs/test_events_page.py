@@ -19,6 +19,7 @@ from dpgen.events import (
     EpsilonDelta,
     Gaussian,
     Laplace,
+    OnShards,
     PoissonSampled,
     SampledWithoutReplacement,
     SelfComposed,
@@ -40,6 +41,11 @@ EXAMPLES: dict[str, tuple[DpEvent, ...]] = {
     "`SampledWithoutReplacement` of one of these": tuple(
         SampledWithoutReplacement(10, 2, one)
         for one in (Gaussian(2.0), Laplace(2.0), DiscreteGaussian(2.0, 2), EpsilonDelta(1.0, 0.0))
+    ),
+    "`OnShards` of a `Gaussian`": (OnShards(Gaussian(2.0)),),
+    "`OnShards` of a sampled `Gaussian`": (
+        OnShards(PoissonSampled(0.1, Gaussian(2.0))),
+        OnShards(SampledWithoutReplacement(10, 1, Gaussian(2.0))),
     ),
     "`AggregatePosterior`": (AggregatePosterior(10, 3, 0.5),),
     "`PoissonSampled` of two different noises": (PoissonSampled(0.1, Composed((Gaussian(2.0), Laplace(2.0)))),),

@@ -37,6 +37,7 @@ from dpgen.events import (
     Gaussian,
     Laplace,
     NonPrivate,
+    OnShards,
     PoissonSampled,
     SampledWithoutReplacement,
     SelfComposed,
@@ -126,6 +127,8 @@ def _refusal(leaf: DpEvent, relation: NeighboringRelation) -> str | None:
             return None
         case PoissonSampled(event=Gaussian()):
             return None
+        case OnShards(event=PoissonSampled() | SampledWithoutReplacement() as inner):
+            return _refusal(inner, REPLACE_ONE)
         case SampledWithoutReplacement(event=Gaussian()):
             fixed = "a sample of fixed size reveals the number of records: it is priced under replace_one"
             return None if relation is REPLACE_ONE else fixed
@@ -158,6 +161,8 @@ def _law(leaf: DpEvent, relation: NeighboringRelation, removing: bool) -> LossLa
     """The pair of the event's docstring; None for what has no finite loss to add."""
     replacing = relation is REPLACE_ONE
     match leaf:
+        case OnShards(event=inner):
+            return _law(inner, REPLACE_ONE, removing)
         case PoissonSampled(probability=probability, event=Gaussian(noise_multiplier=noise_multiplier)):
             if replacing:
                 return OpposedGaussianLaw(probability, noise_multiplier)

@@ -21,6 +21,7 @@ from dpgen.events import (
     Gaussian,
     Laplace,
     NonPrivate,
+    OnShards,
     PoissonSampled,
     SampledWithoutReplacement,
 )
@@ -35,6 +36,8 @@ def refusal(leaf: DpEvent, relation: NeighboringRelation) -> str | None:
     match leaf:
         case NonPrivate() | Gaussian() | Laplace() | DiscreteGaussian() | EpsilonDelta() | AggregatePosterior():
             return None
+        case OnShards(event=inner):
+            return refusal(inner, REPLACE_ONE)
         case PoissonSampled(event=EpsilonDelta()) if relation is REPLACE_ONE:
             return "proved for replace_one, it says nothing about a sample with and without the record"
         case SampledWithoutReplacement() if relation is ADD_OR_REMOVE_ONE:
@@ -54,6 +57,8 @@ def is_symmetric(leaf: DpEvent, relation: NeighboringRelation) -> bool:
 def too_large(leaf: DpEvent) -> bool:
     """Would the pair need more memory or time than it is worth?"""
     match leaf:
+        case OnShards(event=inner):
+            return too_large(inner)
         case Gaussian(noise_multiplier=noise) | PoissonSampled(event=Gaussian(noise_multiplier=noise)):
             return noise < _LEAST_NOISE
         case DiscreteGaussian(scale=scale):
@@ -68,6 +73,8 @@ def too_large(leaf: DpEvent) -> bool:
 def pair_of(leaf: DpEvent, relation: NeighboringRelation, *, removing: bool) -> Pair:
     """The dominating pair of a flattened leaf; `removing` or adding a record where the two differ."""
     match leaf:
+        case OnShards(event=inner):
+            return pair_of(inner, REPLACE_ONE, removing=removing)
         case AggregatePosterior(records=n, separation=separation):
             if relation is REPLACE_ONE:
                 return ReplacedPair(GaussianShift(separation), 1 / n)

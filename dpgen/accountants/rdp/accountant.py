@@ -25,6 +25,7 @@ from dpgen.events import (
     Gaussian,
     Laplace,
     NonPrivate,
+    OnShards,
     PoissonSampled,
     SampledWithoutReplacement,
 )
@@ -118,6 +119,8 @@ def rdp_refusal(leaf: DpEvent, relation: NeighboringRelation) -> str | None:
     match leaf:
         case NonPrivate() | Gaussian() | DiscreteGaussian() | Laplace() | AggregatePosterior() | EpsilonDelta(delta=0):
             return None
+        case OnShards(event=inner):
+            return rdp_refusal(inner, REPLACE_ONE)
         case EpsilonDelta():
             return "a delta of its own has no Rényi divergence"
         case SampledWithoutReplacement() if relation is not REPLACE_ONE:

@@ -35,6 +35,7 @@ from dpgen.events import (
     Gaussian,
     Laplace,
     NonPrivate,
+    OnShards,
     PoissonSampled,
     SampledWithoutReplacement,
 )
@@ -54,6 +55,8 @@ def rdp_curve(leaf: DpEvent, orders: Orders, relation: NeighboringRelation) -> F
 def _log_moments(leaf: DpEvent, orders: Orders, relation: NeighboringRelation) -> Floats:
     """(order - 1) times the Rényi divergence: log E_Q[(P/Q)^order]."""
     match leaf:
+        case OnShards(event=inner):
+            return _log_moments(inner, orders, REPLACE_ONE)
         case PoissonSampled(event=NonPrivate()) | SampledWithoutReplacement(event=NonPrivate()) | NonPrivate():
             return np.full(len(orders), np.inf)
         case PoissonSampled(probability=q, event=Gaussian() | Laplace() as inner) if relation is REPLACE_ONE:
