@@ -57,6 +57,8 @@ class Task:
     info: DatasetInfo
     public_info: PublicInfo | None
     count: int
+    class_shares: tuple[float, ...] | None = None
+    """What each class has of images whose labels nobody asks for; None: as even as possible."""
 
 
 class Generator(ABC):

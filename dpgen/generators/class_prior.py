@@ -19,11 +19,12 @@ from dpgen.budget import Budget, Charge, NeighboringRelation
 from dpgen.data.datasets import PrivateDataset
 from dpgen.errors import InvalidValue, PlanMismatch
 from dpgen.events import DiscreteGaussian, DpEvent
+from dpgen.generators.base import Task
 from dpgen.mechanisms.histogram import NoisyHistogram
 
 LABEL: Final = "class-counts"
 FEWEST: Final = 2
-"""Images that a counted class gets at least: noise must not make a rare class vanish."""
+"""Images that a class gets at least: noise on counts must not make a rare class vanish, and scores need two of each."""
 
 
 def counts_event(relation: NeighboringRelation, scale: float) -> DpEvent:
@@ -81,6 +82,11 @@ def labels_by_shares(shares: Sequence[float], count: int, *, fewest: int = 0) ->
             numbers[c] += 1
             numbers[max(range(len(numbers)), key=numbers.__getitem__)] -= 1
     return torch.repeat_interleave(torch.arange(len(numbers)), torch.tensor(numbers))
+
+
+def unasked_labels(task: Task, count: int) -> Tensor | None:
+    """The labels of `count` images where nobody asks for any: in the task's shares; None leaves them even."""
+    return None if task.class_shares is None else labels_by_shares(task.class_shares, count, fewest=FEWEST)
 
 
 def _counting(classes: int, scale: float) -> NoisyHistogram:

@@ -55,7 +55,10 @@ def task_from_json(data: dict[str, Any]) -> Task:
     public_info = None
     if public is not None:
         public_info = PublicInfo(public["name"], Shape(*public["shape"]), tuple(public["class_names"]))
-    return Task(DatasetInfo.from_json(data["info"]), public_info, data["count"])
+    shares = data.get("class_shares")
+    return Task(
+        DatasetInfo.from_json(data["info"]), public_info, data["count"], None if shares is None else tuple(shares)
+    )
 
 
 def write_samples(made: SyntheticDataset, folder: Path, form: str) -> tuple[Path, Path]:

@@ -27,6 +27,7 @@ from dpgen.data.datasets import SyntheticDataset
 from dpgen.data.sources.base import ImageSource
 from dpgen.data.sources.spelling import open_source
 from dpgen.errors import ConfigError, InvalidValue, StorageError
+from dpgen.generators.class_prior import unasked_labels
 from dpgen.mechanisms.context import Progress
 from dpgen.pipeline.arrays import ARRAYS, in_memory
 from dpgen.pipeline.folder import RunFolder
@@ -117,9 +118,13 @@ class Synthesizer:
     def sample(
         self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None
     ) -> SyntheticDataset:
-        """`count` more images, free of privacy cost. As `Generator.sample`. Raises: `InvalidValue` before `fit`."""
-        generator, _ = load_released(self._fitted, self._registry)
-        return generator.sample(count, labels=labels, seed=seed, progress=progress)
+        """`count` more images, free of privacy cost: as `Generator.sample`, `labels` by default in the run's shares.
+
+        Raises: `InvalidValue` before `fit`.
+        """
+        generator, task = load_released(self._fitted, self._registry)
+        wanted = unasked_labels(task, count) if labels is None else labels
+        return generator.sample(count, labels=wanted, seed=seed, progress=progress)
 
     def save(self, folder: str | Path) -> Path:
         """Copy the release to `folder`, which must be new: images, weights, record, ledger and pages, all public.

@@ -18,6 +18,7 @@ from dpgen.data.info import DatasetInfo
 from dpgen.errors import InvalidValue, PlanMismatch
 from dpgen.events import DiscreteGaussian
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
+from dpgen.generators.pretrained import Pretrainable, Pretrained
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen.mechanisms.histogram import NoisyHistogram
 from dpgen.networks.unet import UNet
@@ -25,11 +26,19 @@ from dpgen_plugins.diffusion import semantic_query
 from dpgen_plugins.diffusion.finetune import finetune, finetune_beside
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.pretrain import pretrain
-from dpgen_plugins.diffusion.query_network import query_network, require_query_network
+from dpgen_plugins.diffusion.query_network import publish_identity, query_network, require_query_network
 from dpgen_plugins.diffusion.selection import Selection, assign_public_classes
 from dpgen_plugins.diffusion.semantic_query import query_rows, taken_per_row
 from dpgen_plugins.diffusion.settings import QuerySettings
-from dpgen_plugins.diffusion.transfer import TransferConfig, pretrained_network, require_public, require_public_info
+from dpgen_plugins.diffusion.transfer import (
+    TransferConfig,
+    pretrain_publicly,
+    pretrained_network,
+    require_checkpoints,
+    require_public,
+    require_public_info,
+    starting_network,
+)
 
 
 class PrivImageConfig(TransferConfig):
@@ -39,7 +48,7 @@ class PrivImageConfig(TransferConfig):
 
 
 @final
-class PrivImage(Generator):
+class PrivImage(Generator, Pretrainable):
     """Semantic-aware pretraining, then DP-SGD.
 
     Privacy: charges "semantic-query" (`DiscreteGaussian`, one noisy histogram of top-k votes, L2 sensitivity sqrt(k)
@@ -68,6 +77,7 @@ class PrivImage(Generator):
         """The query's noise from its share of the budget, then DP-SGD's noise from what is left."""
         self._check(task)
         fresh_network(self.config.network, task.info, seed=0)
+        require_checkpoints(self.config, task, warm=True)
         query = semantic_query.query_part(self.config.query, budget.relation)
         split, note = finetune_beside(
             [query], self.config.finetune, task.info, budget, accountant, cause="the query raises"
@@ -79,8 +89,8 @@ class PrivImage(Generator):
         config, info, public = self.config, private.info, require_public(public, method=self.name)
         asked = context.once("query", lambda: self._query(private, public, plan, context))
         rows, per_row = query_rows(config.query, info), taken_per_row(config.query, info, len(public.class_names))
-        voter = bytes(asked["network"].cpu().tolist()).decode()
-        selection = Selection.of(asked["histogram"].cpu().numpy(), rows, public, per_class=per_row, network=voter)
+        publish_identity(bytes(asked["network"].cpu().tolist()).decode(), context)
+        selection = Selection.of(asked["histogram"].cpu().numpy(), rows, public, per_class=per_row)
         selection.publish(public, context)
         network = self._pretrained(selection, public, info, context)
         weights = context.once(
@@ -93,8 +103,8 @@ class PrivImage(Generator):
         """Trained on the chosen images, under the labels of the private classes that took them, or under their own."""
         config = self.config
         if config.query.scope == "all":
-            return pretrained_network(selection.chosen_set(public), info, config, context)
-        network = fresh_network(config.network, info, seed=context.seed)
+            return pretrained_network(selection.chosen_set(public), info, config, context, warm=True)
+        network = starting_network(info, config, context, info.class_names)
         images, labels = selection.training_set(public)
         pretrained = context.once(
             "pretrain",
@@ -104,6 +114,10 @@ class PrivImage(Generator):
         )
         network.load_state_dict(pretrained)
         return network
+
+    def pretrain(self, public: PublicDataset, context: RunContext) -> tuple[Pretrained, ...]:
+        """See `Pretrainable.pretrain`: on the whole set, to start from; what the query chooses is a private release."""
+        return pretrain_publicly(self.config, public, context)
 
     def _query(
         self, private: PrivateDataset, public: PublicDataset, plan: Plan, context: RunContext

@@ -7,6 +7,7 @@ looks at each image alone.
 from __future__ import annotations
 
 import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -140,6 +141,12 @@ def query_network(public: PublicDataset, settings: QuerySettings, context: RunCo
     network = make(public, settings, context)
     require_images_alone(network, public)
     return network
+
+
+def publish_identity(identity: str, context: RunContext) -> None:
+    """Put `query_network.json` among the released files: who voted is public, and a repetition needs to know."""
+    facts = {"query_network": {"identity": identity}}
+    context.publish("query_network.json", (json.dumps(facts, indent=2) + "\n").encode())
 
 
 def require_images_alone(network: QueryNetwork, public: PublicDataset) -> None:

@@ -57,13 +57,9 @@ class Selection:
     chosen: tuple[tuple[int, ...], ...]
     private_names: tuple[str, ...]
     public_names: tuple[str, ...]
-    network: str = ""
-    """Identity of the network that the images voted by."""
 
     @staticmethod
-    def of(
-        histogram: Histogram, names: tuple[str, ...], public: PublicDataset, *, per_class: int, network: str = ""
-    ) -> Selection:
+    def of(histogram: Histogram, names: tuple[str, ...], public: PublicDataset, *, per_class: int) -> Selection:
         """Choose `per_class` public classes for each row of the histogram; `names` are those of the rows.
 
         A public class without an image is never chosen, whatever noise voted for it.
@@ -71,7 +67,7 @@ class Selection:
         shown = np.flatnonzero(torch.bincount(public.labels, minlength=len(public.class_names)).numpy())
         among = assign_public_classes(histogram[:, shown], per_class=per_class)
         chosen = tuple(tuple(int(shown[c]) for c in taken) for taken in among)
-        return Selection(histogram, chosen, names, public.class_names, network)
+        return Selection(histogram, chosen, names, public.class_names)
 
     def chosen_set(self, public: PublicDataset) -> PublicDataset:
         """The chosen public images under their own public classes, and no other class."""
@@ -96,11 +92,10 @@ class Selection:
         context.publish("selection.png", contact_sheet(torch.cat(rows), columns=EXAMPLES, row_names=names))
 
     def to_json(self) -> dict[str, Any]:
-        """The voting network; chosen public classes by private class, and their noisy shares of votes, in percent."""
+        """Chosen public classes by private class, and their noisy shares of the votes, in percent."""
         votes = np.maximum(self.histogram, 0)
         shares = np.round(100 * votes / np.maximum(votes.sum(axis=1, keepdims=True), 1), 1)
         return {
-            "network": self.network,
             "private_class": {
                 self.private_names[row]: [
                     {"public_class": self.public_names[c], "noisy_share_of_votes_percent": float(shares[row, c])}

@@ -23,7 +23,7 @@ def sample(
     count: Annotated[int, typer.Option(help="Images to make.", min=1)] = 1000,
     labels: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Class names, comma-separated; the images are dealt over them evenly. Default: all."),
+        typer.Option(help="Class names, comma-separated; images are dealt over them evenly. Default: as the run's."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Public seed: equal seeds give equal images.", min=0)] = 0,
     out: Annotated[Optional[Path], typer.Option(help="Folder for the images; default RUN/samples/SEED.")] = None,  # noqa: UP045
@@ -35,6 +35,7 @@ def sample(
     from dpgen.cli.output import Output
     from dpgen.cli.tables import facts_table
     from dpgen.errors import ConfigError
+    from dpgen.generators.class_prior import unasked_labels
     from dpgen.pipeline.released import load_released, write_samples
     from dpgen.plugins.registry import default_registry
     from dpgen.record import NAME as RECORD
@@ -43,7 +44,7 @@ def sample(
         raise ConfigError(f"--format is one of {', '.join(_FORMATS)}; found {form!r}. Choose one of them.")
     output = Output(json=json, quiet=quiet)
     generator, task = load_released(run, default_registry())
-    wanted = None if labels is None else _dealt(labels, task.info, count)
+    wanted = unasked_labels(task, count) if labels is None else _dealt(labels, task.info, count)
     with output.progress({}) as progress:
         made = generator.sample(count, labels=wanted, seed=seed, progress=progress)
     root = run.resolve().parent if (run / RECORD).exists() else run  # a release stays as it was recorded

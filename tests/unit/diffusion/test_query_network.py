@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
@@ -15,9 +17,11 @@ from dpgen.data.info import DatasetInfo, Shape
 from dpgen.errors import InvalidValue, SensitivityError, UnknownName
 from dpgen.evaluation.extractor import FeatureExtractor, PixelCosines, Setting
 from dpgen.mechanisms import RunContext
+from dpgen.report.findings import read_findings
 from dpgen_plugins.diffusion.query_head import fit_head
 from dpgen_plugins.diffusion.query_network import (
     HeadOnFeatures,
+    publish_identity,
     query_network,
     require_images_alone,
     require_query_network,
@@ -158,3 +162,10 @@ def test_a_stated_noise_multiplier_is_one_of_the_sensitivity() -> None:
     part = query_part(QuerySettings(votes=4, noise_multiplier=50.0), relation="add_or_remove_one")
     assert (part.share, part.value) == (None, 100.0)  # four votes: one record moves the counts by 2 in L2
     assert query_part(QuerySettings(budget_share=0.2), relation="add_or_remove_one").share == 0.2
+
+
+def test_the_network_that_was_asked_is_named_in_the_release(tmp_path: Path) -> None:
+    publish_identity("cnn@0123", RunContext(published=tmp_path))
+    assert json.loads((tmp_path / "query_network.json").read_text()) == {"query_network": {"identity": "cnn@0123"}}
+    (finding,) = read_findings(tmp_path)
+    assert finding.rows == (("identity", "cnn@0123"),)

@@ -88,13 +88,6 @@ def test_a_public_class_without_an_image_is_never_chosen() -> None:
     assert assign_public_classes(noisy, per_class=1) != chosen.chosen
 
 
-def test_the_network_that_was_asked_is_named() -> None:
-    public = PublicDataset("toy", torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]), ("v", "w"))
-    assert Selection.of(np.eye(2, dtype=np.int64), ("a", "b"), public, per_class=1, network="cnn@12").to_json()[
-        "network"
-    ] == ("cnn@12")
-
-
 def test_too_few_public_classes() -> None:
     with pytest.raises(InvalidValue, match=r"query\.classes_per_class"):
         assign_public_classes(np.zeros((3, 5), np.int64), per_class=2)

@@ -1,0 +1,85 @@
+"""The class prior of a run: which share of the synthetic images each class gets, and what it costs to know."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from dpgen.accountants.base import Accountant
+from dpgen.accountants.beside import Beside
+from dpgen.budget import Budget, Charge, Plan
+from dpgen.config.tables import LabelsConfig
+from dpgen.data.datasets import PrivateDataset
+from dpgen.errors import ConfigError
+from dpgen.generators.base import Generator, Task
+from dpgen.generators.class_prior import LABEL, class_shares, counts_charge, release_counts
+from dpgen.mechanisms.context import RunContext
+
+COUNTED = "counted"
+FILE = "class_counts.json"
+
+
+def with_given_shares(task: Task, wanted: LabelsConfig, generator: Generator) -> Task:
+    """The task with the shares that the configuration gives; counted ones are known later.
+
+    Raises: `ConfigError` for another number of shares than classes, for one of 0, and for a prior of a generator that
+    makes no images of a class that is asked for.
+    """
+    if wanted.prior == "uniform":
+        return task
+    if not generator.tags.conditional:
+        raise ConfigError(
+            f"labels.prior: {generator.name} makes no images of a class that is asked for; found a prior. Leave it out."
+        )
+    if isinstance(wanted.prior, str):
+        return task
+    if len(wanted.prior) != task.info.classes or min(wanted.prior) <= 0:
+        raise ConfigError(
+            f"labels.prior: expected a share > 0 for each of {task.info.classes} classes; found {len(wanted.prior)} "
+            "shares or one that is 0. Give one for each class, in the order of data.classes."
+        )
+    return replace(task, class_shares=wanted.prior)
+
+
+def prior_charge(wanted: LabelsConfig, budget: Budget, accountant: Accountant) -> Charge | None:
+    """What counting the classes charges; None where nothing is counted.
+
+    Raises: `CalibrationError`, `UnsupportedEvent`.
+    """
+    return counts_charge(budget, accountant, share=wanted.budget_share) if wanted.prior == COUNTED else None
+
+
+def beside(accountant: Accountant, charge: Charge | None) -> Accountant:
+    """What the other parts of the plan are priced by, so that `charge` fits in front of them."""
+    return accountant if charge is None else Beside(accountant, charge.event)
+
+
+def with_counts(plan: Plan, charge: Charge | None) -> Plan:
+    """The whole plan: the counts first."""
+    if charge is None:
+        return plan
+    note = "synthetic images have the classes in shares counted with noise, for a charge of its own"
+    return Plan((charge, *plan.charges), (*plan.notes, note))
+
+
+def without_counts(plan: Plan) -> Plan:
+    """The plan but for the counts: what is left for the generator."""
+    return Plan(tuple(charge for charge in plan.charges if charge.label != LABEL), plan.notes)
+
+
+def with_counted_shares(task: Task, plan: Plan, private: PrivateDataset, context: RunContext) -> Task:
+    """The task with the shares that the noisy counts say, where the plan has them; asked for once.
+
+    Privacy: the charge that `plan` holds under "class-counts". `class_counts.json` beside the release is DP output.
+    """
+    planned = [charge.event for charge in plan.charges if charge.label == LABEL]
+    if not planned:
+        return task
+    counts = context.once(LABEL, lambda: {"counts": release_counts(private, planned[0])})["counts"].cpu()
+    shares = class_shares(counts)
+    table = {
+        name: {"noisy_count": int(counts[c]), "share_percent": round(100 * shares[c], 2)}
+        for c, name in enumerate(task.info.class_names)
+    }
+    context.publish(FILE, (json.dumps({"class": table}, ensure_ascii=False, indent=2) + "\n").encode())
+    return replace(task, class_shares=shares)
