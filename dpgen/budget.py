@@ -24,6 +24,9 @@ class NeighboringRelation(StrEnum):
     REPLACE_ONE = "replace_one"
 
 
+VALIDATION = "validation"
+"""Label of the charge of a noisy validation, which chooses among classifiers; the last one of a plan."""
+
 ADD_OR_REMOVE_ONE = NeighboringRelation.ADD_OR_REMOVE_ONE
 REPLACE_ONE = NeighboringRelation.REPLACE_ONE
 

@@ -21,6 +21,7 @@ from dpgen.events import (
     Composed,
     DpEvent,
     Gaussian,
+    OnShards,
     PoissonSampled,
     SampledWithoutReplacement,
     SelfComposed,
@@ -42,6 +43,9 @@ FLOATING_POINT = (
 DECLARED_RECORDS = "The number of private records is the owner's declaration; it was not compared with the data."
 LARGE_DELTA = "delta is above 1 / (declared records): the guarantee permits exposing single records outright."
 LARGE_EPSILON = "epsilon is above 20: the guarantee is weak."
+TUNED_ON_PRIVATE = (
+    "Settings were chosen by looking at private data without a charge: the guarantee does not cover that choice."
+)
 NOT_PRIVATE = "NOT PRIVATE: a test double drew the noise, and who knows its seed can take the noise away."
 
 
@@ -51,8 +55,9 @@ class RunRecord:
 
     `private` is False when a test double drew the noise: then nothing is protected. `group` is the guarantee for all
     images of one person, where the unit of privacy is a person. `released` maps each file to its SHA-256.
+    `selection` says how the scored classifier was chosen, and which one it is; None for a run without scores.
     `chain` holds the SHA-256 of each line of `ledger.jsonl`, and `counted` the labels of the charges whose releases
-    were made one by one; the first records have neither.
+    were made one by one; the first records have none of the three.
     """
 
     name: str
@@ -72,6 +77,7 @@ class RunRecord:
     released: Mapping[str, str] = field(default_factory=dict)
     chain: tuple[str, ...] = ()
     counted: tuple[str, ...] = ()
+    selection: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain JSON data; keys are the field names, and `format`."""
@@ -98,6 +104,7 @@ class RunRecord:
             "released": dict(self.released),
             "chain": list(self.chain),
             "counted": list(self.counted),
+            "selection": None if self.selection is None else dict(self.selection),
         }
 
     @staticmethod
@@ -156,6 +163,7 @@ def _from_json(data: Mapping[str, Any]) -> RunRecord:
         released=_of(dict, data["released"]),
         chain=_texts(data.get("chain", [])),
         counted=_texts(data.get("counted", [])),
+        selection=None if data.get("selection") is None else _of(dict, data["selection"]),
     )
 
 
@@ -181,10 +189,10 @@ def _charges(data: object) -> tuple[Charge, ...]:
     return tuple(Charge(_of(str, item["label"]), DpEvent.from_json(item["event"])) for item in _of(list, data))
 
 
-def caveats(plan: Plan, budget: Budget, *, records: int, private: bool) -> tuple[str, ...]:
+def caveats(plan: Plan, budget: Budget, *, records: int, private: bool, tuning: str = "not_stated") -> tuple[str, ...]:
     """What must be said beside the guarantee of `plan`, for `records` declared records.
 
-    `private` is False when a test double drew the noise.
+    `private` is False when a test double drew the noise. `tuning` is the owner's statement, `evaluation.tuning`.
     """
     stated = {
         NOT_PRIVATE: not private,
@@ -192,6 +200,7 @@ def caveats(plan: Plan, budget: Budget, *, records: int, private: bool) -> tuple
         DECLARED_RECORDS: True,
         LARGE_DELTA: budget.delta > 1 / records,
         LARGE_EPSILON: budget.epsilon > 20,
+        TUNED_ON_PRIVATE: tuning == "uncharged",
     }
     return tuple(text for text, applies in stated.items() if applies)
 
@@ -201,6 +210,8 @@ def _draws_gaussian_noise(event: DpEvent) -> bool:
         case Composed(events=events):
             return any(map(_draws_gaussian_noise, events))
         case SelfComposed(event=inner) | PoissonSampled(event=inner) | SampledWithoutReplacement(event=inner):
+            return _draws_gaussian_noise(inner)
+        case OnShards(event=inner):
             return _draws_gaussian_noise(inner)
         case _:
             return isinstance(event, Gaussian | AggregatePosterior)

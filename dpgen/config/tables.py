@@ -22,7 +22,11 @@ class Table(BaseModel):
 
 
 class PrivacyConfig(Table):
-    """`[privacy]`: the guarantee. Nothing outside this table, `data.records` and `[method]` changes the plan."""
+    """`[privacy]`: the guarantee.
+
+    Nothing outside this table, `data.records`, `[method]` and the charge of a noisy validation (`evaluation.selection`,
+    `evaluation.budget_share`) changes the plan.
+    """
 
     epsilon: float = Field(gt=0)
     """The run's budget."""
@@ -77,6 +81,8 @@ class DataConfig(Table):
     """A named source, or a path: a folder of class folders, a Parquet file or a pattern of them, an `.npz` file."""
     test: str | None = None
     """Private images kept for scoring alone, spelt like `private`; None makes no scores."""
+    validation: str | None = None
+    """Private images that only a noisy validation reads, spelt like `private` and disjoint from it and from `test`."""
     public: str | None = None
     """Images that anyone may see, spelt like `private`."""
     records: int | None = Field(default=None, ge=1)
@@ -111,16 +117,45 @@ class MethodConfig(BaseModel):
 
 
 class EvaluationConfig(Table):
-    """`[evaluation]`: whether the synthetic images are scored. Scores read private data and are never released."""
+    """`[evaluation]`: how the synthetic images are scored. Scores read private data and are never released."""
 
     enabled: bool = True
     """Needs `data.test` to have an effect."""
+    metrics: tuple[str, ...] | None = None
+    """Registered metrics; None takes the protocol's own: accuracy, Fréchet distance, precision and recall."""
+    extractor: str | None = None
+    """A registered feature extractor; None learns features from the public images, or takes fixed cosines."""
+    weights: str | None = None
+    """File of weights for an extractor that needs one."""
+    classifiers: tuple[str, ...] = ("cnn",)
+    """Architectures trained on synthetic images: cnn, resnet, wide_resnet, resnext."""
+    seeds: int = Field(default=1, ge=1)
+    """Public seeds for which the classifiers are trained; several give a mean and a deviation."""
     steps: int | None = Field(default=None, ge=1)
     """Training steps of the classifier on synthetic images; None takes the protocol's own number."""
     feature_steps: int | None = Field(default=None, ge=1)
     """Training steps of the feature network on public images; None takes the protocol's own number."""
     candidates: int = Field(default=1, ge=1)
-    """Classifiers trained; the best on held-out synthetic images is scored."""
+    """Trainings of each architecture for each seed; the one that `selection` chooses among all is scored."""
+    selection: Literal["held_out_synthetic", "noisy_validation"] = "held_out_synthetic"
+    """What chooses the classifier: synthetic images that trained nothing, or `data.validation` for a charge."""
+    budget_share: float = Field(default=0.02, gt=0, lt=1)
+    """Epsilon of a noisy validation alone, as a share of the run's; without one it has no effect."""
+    diagnostics: bool = False
+    """Also give the best accuracy on the private test set over everything trained: labelled, and never a result."""
+    tuning: Literal["not_stated", "none", "public_data", "charged", "uncharged"] = "not_stated"
+    """How the settings were chosen: none (fixed before), on public data, in runs charged to the owner's ledger, or by
+    looking at private data without a charge."""
+
+
+class LabelsConfig(Table):
+    """`[labels]`: which share of the synthetic images each class gets."""
+
+    prior: Literal["uniform", "counted"] | Annotated[tuple[float, ...], Field(min_length=1)] = "uniform"
+    """"uniform": as many of each; "counted": the private shares, counted with noise for a charge of its own; or shares
+    that may be known, one for each class and of any total, such as [3, 1]."""
+    budget_share: float = Field(default=0.02, gt=0, lt=1)
+    """Epsilon of the counts alone, as a share of the run's; without counts it has no effect."""
 
 
 class ComputeConfig(Table):
@@ -166,6 +201,7 @@ class Config(Table):
     privacy: PrivacyConfig
     data: DataConfig
     method: MethodConfig
+    labels: LabelsConfig = LabelsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     compute: ComputeConfig = ComputeConfig()
     run: RunConfig

@@ -129,6 +129,11 @@ class Metric(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     """Fields of `Evidence` without which it cannot measure: it is refused before anything is read."""
 
+    @property
+    def fewest_images(self) -> int:
+        """Real, and synthetic, images without which it cannot measure: refused before anything is read."""
+        return 1
+
     @abstractmethod
     def measure(self, evidence: Evidence) -> tuple[Score, ...]:
         """The scores, each naming what measured it and carrying `evidence.touched`.

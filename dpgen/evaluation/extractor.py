@@ -48,6 +48,8 @@ class FeatureExtractor(ABC):
 
     name: ClassVar[str]
     """Selected by this name in the registry."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Fields of `Setting` without which it cannot be built: "public", "weights"."""
 
     @property
     @abstractmethod
@@ -76,6 +78,7 @@ class PublicFeatures(FeatureExtractor):
     network: ImageClassifier
 
     name: ClassVar[str] = "public_cnn"
+    needs: ClassVar[tuple[str, ...]] = ("public",)
 
     @cached_property
     def identity(self) -> str:

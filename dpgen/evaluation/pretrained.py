@@ -33,6 +33,7 @@ class EfficientNetFeatures(FeatureExtractor):
     device: torch.device
 
     name: ClassVar[str] = "efficientnet_lite0"
+    needs: ClassVar[tuple[str, ...]] = ("weights",)
 
     @property
     def identity(self) -> str:

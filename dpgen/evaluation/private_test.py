@@ -63,6 +63,9 @@ class TestSplit:
         self._opened = True
         return self._images, self._labels
 
+    def __len__(self) -> int:
+        return len(self._labels)
+
     def __repr__(self) -> str:
         return f"TestSplit({'opened' if self._opened else 'unopened'})"
 

@@ -11,12 +11,14 @@ from torch import Tensor
 from dpgen import validate
 from dpgen.data.datasets import PublicDataset, SyntheticDataset
 from dpgen.errors import DataError
-from dpgen.evaluation.base import Evidence, Features, Metric, Score, Touched, missing_evidence
+from dpgen.evaluation.base import Evidence, Features, Metric, Score, Touched
 from dpgen.evaluation.candidates import Candidate, train_candidates
 from dpgen.evaluation.extractor import FeatureExtractor, PixelCosines, PublicFeatures, Setting
+from dpgen.evaluation.image_counts import image_counts
 from dpgen.evaluation.metrics import Accuracy, FrechetDistance, PrecisionRecall
 from dpgen.evaluation.private_test import TestSplit
 from dpgen.evaluation.recipe import Recipe
+from dpgen.evaluation.requirements import require_enough, require_evidence, require_like
 from dpgen.evaluation.scores import Scores
 from dpgen.evaluation.selection import FixedClassifier, HeldOutSynthetic, Selection, fixed
 from dpgen.evaluation.spread import best_on_test, fixed_trainings, over_trainings
@@ -37,6 +39,7 @@ class Protocol:
     public: equal seeds and images give equal scores on one machine. With `seeds` > 1 the classifiers are trained for
     `seed`, `seed` + 1 and so on, and a score gives mean and deviation over all trainings. `diagnostics` adds the best
     accuracy on the test split over everything trained: chosen on the test split, so labelled and never a result.
+    `tuning` states how the settings were chosen, word for word as in `evaluation.tuning`; it is kept with the scores.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Protocol:
         seed: int = 0,
         seeds: int = 1,
         diagnostics: bool = False,
+        tuning: str = "not_stated",
         device: torch.device | str = "cpu",
         progress: Progress | None = None,
     ) -> None:
@@ -62,9 +66,10 @@ class Protocol:
                 f"found {tuple(public.shape)}. Resize them when loading."
             )
         self._test, self._public, self._training = test, public, training
-        self._metrics = (Accuracy(), FrechetDistance(), PrecisionRecall()) if metrics is None else tuple(metrics)
+        self._metrics = standard_metrics() if metrics is None else tuple(metrics)
         self._recipe, self._rule = recipe or Recipe.for_shape(test.shape), selection or HeldOutSynthetic()
         self._extractor, self._seed, self._seeds, self._diagnostics = extractor, seed, seeds, diagnostics
+        self._tuning = tuning
         self._device, self._progress = torch.device(device), progress or SilentProgress()
 
     def evaluate(self, synthetic: SyntheticDataset) -> Scores:
@@ -82,15 +87,32 @@ class Protocol:
         everything = tuple(fixed(one) for one in candidates) if self._diagnostics else ()
         with self._progress.track("evaluate: scores", 1 + len(self._metrics)) as advance:
             made = extractor(synthetic.images)
+            probabilities = extractor.probabilities(made)
+            require_evidence(self._metrics, missing=() if probabilities is not None else ("synthetic_probabilities",))
             images, labels = self._test.open(classifier, *(one for _, one in trainings), *everything)
-            evidence = self._evidence(synthetic, made, images, labels, classifier, extractor)
+            evidence = Evidence(
+                reference_features=extractor(images),
+                synthetic_features=made,
+                reference_labels=labels.numpy(),
+                predicted_labels=classifier.predict(images),
+                class_names=self._test.class_names,
+                extractor=extractor.identity,
+                classifier=classifier.name,
+                touched=Touched.PRIVATE_TEST,
+                synthetic_labels=synthetic.labels.numpy(),
+                synthetic_probabilities=probabilities,
+                training_features=self._training_features(extractor),
+            )
             advance(1)
             scores = [_held_out_score(classifier)]
             for metric in self._metrics:
                 scores.extend(metric.measure(evidence))
                 advance(1)
         scores += over_trainings(trainings, images, labels) + best_on_test(everything, images, labels)
-        return Scores(scores=tuple(scores), selection=self._selection(synthetic, classifier, len(candidates)))
+        training = None if evidence.training_features is None else len(evidence.training_features)
+        counts = image_counts(synthetic.labels.numpy(), labels.numpy(), self._test.class_names, training=training)
+        chosen = self._selection(synthetic, classifier, len(candidates))
+        return Scores(scores=tuple(scores), selection=chosen, images=counts)
 
     def _candidates(self, synthetic: SyntheticDataset) -> tuple[Candidate, ...]:
         return tuple(
@@ -99,29 +121,6 @@ class Protocol:
             for candidate in train_candidates(
                 synthetic, self._recipe, seed=seed, device=self._device, progress=self._progress
             )
-        )
-
-    def _evidence(
-        self,
-        synthetic: SyntheticDataset,
-        made: Features,
-        images: Tensor,
-        labels: Tensor,
-        classifier: FixedClassifier,
-        extractor: FeatureExtractor,
-    ) -> Evidence:
-        return Evidence(
-            reference_features=extractor(images),
-            synthetic_features=made,
-            reference_labels=labels.numpy(),
-            predicted_labels=classifier.predict(images),
-            class_names=self._test.class_names,
-            extractor=extractor.identity,
-            classifier=classifier.name,
-            touched=Touched.PRIVATE_TEST,
-            synthetic_labels=synthetic.labels.numpy(),
-            synthetic_probabilities=extractor.probabilities(made),
-            training_features=self._training_features(extractor),
         )
 
     def _training_features(self, extractor: FeatureExtractor) -> Features | None:
@@ -154,25 +153,20 @@ class Protocol:
             "seed": self._seed,
             "seeds": self._seeds,
             "recipe": self._recipe.to_json(),
+            "tuning": self._tuning,
         }
 
     def _check(self, synthetic: SyntheticDataset) -> None:
         headless = isinstance(self._extractor, PixelCosines) or (self._extractor is None and self._public is None)
         lacking = {"training_features": self._training is None, "synthetic_probabilities": headless}
-        for metric in self._metrics:
-            for name in metric.needs:
-                if lacking.get(name, False):
-                    raise DataError(f"{metric.name}: {missing_evidence(name)}")
-        if tuple(synthetic.images.shape[1:]) != tuple(self._test.shape):
-            raise DataError(
-                f"the synthetic images must have the shape of the test images, {tuple(self._test.shape)}; "
-                f"found {tuple(synthetic.images.shape[1:])}. Generate them in that shape."
-            )
-        if tuple(synthetic.class_names) != self._test.class_names:
-            raise DataError(
-                f"the synthetic classes must be those of the test split, {self._test.class_names}; "
-                f"found {synthetic.class_names}. Give both the same names in the same order."
-            )
+        require_evidence(self._metrics, missing=[name for name, is_missing in lacking.items() if is_missing])
+        require_like(synthetic, self._test.shape, self._test.class_names)
+        require_enough(self._metrics, test=len(self._test), synthetic=len(synthetic))
+
+
+def standard_metrics() -> tuple[Metric, ...]:
+    """What scores a run that names no metrics."""
+    return Accuracy(), FrechetDistance(), PrecisionRecall()
 
 
 def _held_out_score(classifier: FixedClassifier) -> Score:

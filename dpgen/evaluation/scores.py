@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dpgen.errors import UnknownName
@@ -14,11 +14,13 @@ from dpgen.evaluation.base import NOT_RELEASED, Score
 class Scores:
     """Everything that one `Protocol.evaluate` found.
 
-    It read private records, so as a whole it belongs in `internal/`. `selection` says how the classifier was chosen.
+    It read private records, so as a whole it belongs in `internal/`. `selection` says how the classifier was chosen,
+    `images` how many images of each class the scores rest on.
     """
 
     scores: tuple[Score, ...]
     selection: Mapping[str, Any]
+    images: Mapping[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Score:
         """The score of this name. Raises: `UnknownName`."""
@@ -33,4 +35,5 @@ class Scores:
             "note": NOT_RELEASED,
             "scores": [score.to_json() for score in self.scores],
             "selection": dict(self.selection),
+            "images": dict(self.images),
         }

@@ -11,18 +11,16 @@ import torch
 from torch import Tensor
 
 from dpgen import validate
-from dpgen.budget import Charge, NeighboringRelation
+from dpgen.budget import VALIDATION, Charge, NeighboringRelation
 from dpgen.data.datasets import PrivateDataset
 from dpgen.errors import DataError, SelectionOnTest
 from dpgen.evaluation.base import Labels
 from dpgen.evaluation.candidates import Candidate
+from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.noisy_maximum import NoisyMaximum
 from dpgen.networks.classifier_base import Classifier
 from dpgen.networks.digest import weights_digest
 from dpgen.networks.inference import predict
-
-VALIDATION = "validation"
-"""Label of the charge of a noisy validation; the last one of a plan."""
 
 
 @final
@@ -106,12 +104,14 @@ class NoisyValidation(Selection):
     Privacy: one release of `NoisyMaximum` from `private` under the label `validation`, charged before anything is read
     as the last charge of the plan: `NoisyValidation.charge(...)` must have been in it when the plan was adopted, before
     `fit`. The noise is drawn once for all candidates; what it names is reported, and no validation accuracy is.
-    `private` holds images that no generator was fitted to, on the ledger of the run.
+    `private` holds images that no generator was fitted to, on the ledger of the run. With a `context` the winner is
+    kept in its checkpoints: a run that was stopped afterwards does not ask a second time.
     """
 
     private: PrivateDataset
     scale: int = 10
     """Parameter of the noise in images: epsilon 1 / scale, and the choice is off by about `scale` correct images."""
+    context: RunContext | None = None
 
     chosen_on: ClassVar[str] = "noisy validation on private images"
 
@@ -133,7 +133,12 @@ class NoisyValidation(Selection):
             return torch.stack([predict(network, images).argmax(1) == labels for network in networks], dim=1)
 
         mechanism = NoisyMaximum(candidates=len(networks), scale=self.scale, ballot=right)
-        return candidates[int(self.private.release(mechanism, label=VALIDATION))]
+
+        def asked() -> dict[str, Tensor]:
+            return {"winner": self.private.release(mechanism, label=VALIDATION)}
+
+        answer = asked() if self.context is None else self.context.once("run.validation", asked)
+        return candidates[int(answer["winner"])]
 
     def to_json(self) -> dict[str, Any]:
         """The scale of the noise and the charge's label."""

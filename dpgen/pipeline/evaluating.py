@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from dpgen.config.tables import EvaluationConfig
 from dpgen.data.datasets import PublicDataset, SyntheticDataset
 from dpgen.data.info import Shape
 from dpgen.data.sources.base import ImageSource, ImageTable
@@ -17,28 +18,32 @@ from dpgen.data.sources.folder import FolderSource
 from dpgen.data.sources.spelling import open_source
 from dpgen.errors import ConfigError, DataError
 from dpgen.evaluation.private_test import TestSplit
-from dpgen.evaluation.protocol import Protocol
-from dpgen.evaluation.recipe import Recipe
 from dpgen.evaluation.scores import Scores
 from dpgen.mechanisms.context import Progress
 from dpgen.pipeline.release import CONFIG, MODEL
+from dpgen.pipeline.scoring import scoring
 from dpgen.plugins.registry import Registry
 from dpgen.storage import parse_json, read
 
 _PATTERNS = ("train.parquet", "train.npz")
+_DEFAULTS = EvaluationConfig()
+
+Named = dict[str, type[ImageSource]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """What is compared: all spelt as in a configuration, a registered name or a path.
 
-    `synthetic` may also be a run folder of dpgen, or its release. `shape` and `class_names` default to what the sources
-    state; of class folders and Parquet, whose schemas state no size, to the size of the first synthetic image.
+    `synthetic` may also be a run folder of dpgen, or its release. `training` holds the images that the generator was
+    fitted to, for metrics that look for copies. `shape` and `class_names` default to what the sources state; of class
+    folders and Parquet, whose schemas state no size, to the size of the first synthetic image.
     """
 
     synthetic: str
     real: str
     public: str | None = None
+    training: str | None = None
     shape: Shape | None = None
     class_names: Sequence[str] | None = None
 
@@ -46,9 +51,8 @@ class Comparison:
 def evaluate(
     comparison: Comparison,
     registry: Registry,
+    wanted: EvaluationConfig = _DEFAULTS,
     *,
-    metrics: Sequence[str] = (),
-    steps: int | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: Progress | None = None,
@@ -57,23 +61,26 @@ def evaluate(
 
     Privacy: reads real images without protection and charges nothing. Every score that did says that it is not part of
     a DP release.
-    Args: `metrics` by registered name, default those of `Protocol`; `steps` of the classifier's training, default by
-    the size of the images.
+    Args: `wanted` the metrics, extractor and classifiers, as in `[evaluation]`.
     Raises: `DataError`, `ConfigError`, `UnknownName` before any training.
     """
+    if wanted.selection != "held_out_synthetic":
+        raise ConfigError(
+            "expected a free choice of the classifier, on held-out synthetic images; found evaluation.selection = "
+            f"{wanted.selection!r}, which charges a ledger. Run it as part of a run (`dpgen run`)."
+        )
     named = {name: registry.dataset(name) for name in registry.datasets()}
-    chosen = [registry.metric(name) for name in metrics]  # an unknown one is refused before anything is loaded
+    has_public = comparison.public is not None
+    scoring(wanted, registry, Shape(1, 1, 1), has_public=has_public)  # a wrong name is refused before any loading
     place = _images(comparison.synthetic)
     synthetic, real = _opened(place, named, comparison), _opened(comparison.real, named, comparison)
     names = tuple(comparison.class_names or real.class_names())
     shape = comparison.shape or _shape(comparison.synthetic, place, (synthetic, real))
     made, test = _table(synthetic, shape, names), _table(real, shape, names)
-    recipe = Recipe.for_shape(shape) if steps is None else replace(Recipe.for_shape(shape), steps=steps)
-    protocol = Protocol(
+    protocol = scoring(wanted, registry, shape, has_public=has_public).protocol(
         TestSplit(test.images, test.labels, names),
         None if comparison.public is None else _public(comparison.public, named, shape),
-        metrics=[metric() for metric in chosen] or None,
-        recipe=recipe,
+        training=_training(comparison, named, shape, names),
         seed=seed,
         device=device,
         progress=progress,
@@ -90,7 +97,7 @@ def _images(spelling: str) -> str:
     return spelling
 
 
-def _opened(spelling: str, named: dict[str, type[ImageSource]], comparison: Comparison) -> ImageSource:
+def _opened(spelling: str, named: Named, comparison: Comparison) -> ImageSource:
     """The source; the class names that were given help out where it states none."""
     source = open_source(spelling, named=named)
     try:
@@ -107,9 +114,16 @@ def _shape(spelling: str, place: str, sources: Sequence[ImageSource]) -> Shape:
     for facts in (Path(spelling) / "release" / MODEL / CONFIG, Path(spelling) / MODEL / CONFIG):
         if facts.is_file():
             return Shape(*parse_json(read(facts))["task"]["info"]["shape"])
-    for source in sources:
-        if (stated := source.native_shape()) is not None:
-            return stated
+    stated = [source.native_shape() for source in sources]
+    if None not in stated and len(set(stated)) > 1:
+        made, real = (f"{shape.height} x {shape.width}, {shape.channels} channels" for shape in stated if shape)
+        raise DataError(
+            f"expected synthetic and real images of one size; found {made} and {real}. "
+            "Say what both are brought to (--size 32 --channels 3)."
+        )
+    for shape in stated:
+        if shape is not None:
+            return shape
     if isinstance(sources[0], FolderSource) and (first := _first_image(Path(place))) is not None:
         return first
     raise ConfigError(
@@ -133,6 +147,8 @@ def _first_image(folder: Path) -> Shape | None:
 def _table(source: ImageSource, shape: Shape, names: tuple[str, ...]) -> ImageTable:
     """The images with their labels counted by `names`, whatever order the source has. Raises: `DataError`."""
     table = source.load(shape)
+    if len(table) == 0:
+        raise DataError(f"expected images; found none in {source.name} data. Check the path and what is in it.")
     unknown = sorted(set(table.class_names) - set(names))
     if unknown:
         raise DataError(
@@ -143,7 +159,13 @@ def _table(source: ImageSource, shape: Shape, names: tuple[str, ...]) -> ImageTa
     return ImageTable(table.images, places[table.labels], names)
 
 
-def _public(spelling: str, named: dict[str, type[ImageSource]], shape: Shape) -> PublicDataset:
+def _training(comparison: Comparison, named: Named, shape: Shape, names: tuple[str, ...]) -> torch.Tensor | None:
+    if comparison.training is None:
+        return None
+    return _table(_opened(comparison.training, named, comparison), shape, names).images
+
+
+def _public(spelling: str, named: Named, shape: Shape) -> PublicDataset:
     source = open_source(spelling, named=named)
     table = source.load(shape)
     return PublicDataset(source.name, table.images, table.labels, table.class_names)

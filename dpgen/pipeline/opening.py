@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dpgen.budget import Budget
 from dpgen.config import Config
 from dpgen.data.datasets import ArrayRecords, PrivateDataset, PublicDataset
-from dpgen.data.sources.base import ImageTable
+from dpgen.data.sources.base import ImageSource, ImageTable
 from dpgen.distributed import World
 from dpgen.errors import ConfigError, PrivacyError
 from dpgen.ledger import Ledger, OwnerLedger
@@ -38,6 +39,10 @@ class Opened:
     private: PrivateDataset
     public: PublicDataset | None
     test: ImageTable | None
+    validation: PrivateDataset | None
+    """For the noisy choice alone, which is work of the first process; None where the choice is free."""
+    training: Tensor | None
+    """The private training images, where a score looks for copies; for `internal/` alone."""
     ledger: Ledger
     noise: NoiseSource
     context: RunContext
@@ -52,26 +57,55 @@ def open_run(prepared: Prepared, folder: RunFolder, *, context: RunContext, nois
     `DistributedError` for processes that differ; `BudgetExceeded` where the data owner's ledger has too little left.
     """
     world = context.world
-    table, public, test = world.attempt(lambda: _load(prepared, is_first=world.is_first))
+    loaded = world.attempt(lambda: _load(prepared, is_first=world.is_first))
     settings = fixed_settings(prepared, is_private=noise is None or noise.is_private)
-    _require_one_run(world, settings, table)
-    key = world.from_first(lambda: _begin(prepared, folder, settings, table))
+    _require_one_run(world, settings, loaded.private)
+    key = world.from_first(lambda: _begin(prepared, folder, settings, loaded))
     ledger = world.attempt(lambda: _ledger(prepared, folder.ledger if world.is_first else None))
     source = SecureNoise(key) if noise is None else noise
-    records = ArrayRecords(table.images, table.labels)
-    private = PrivateDataset(records, prepared.task.info, ledger=ledger, noise=source, context=context)
-    return Opened(private=private, public=public, test=test, ledger=ledger, noise=source, context=context)
+
+    def handle(table: ImageTable, context: RunContext) -> PrivateDataset:
+        records = ArrayRecords(table.images, table.labels)
+        return PrivateDataset(records, prepared.task.info, ledger=ledger, noise=source, context=context)
+
+    return Opened(
+        private=handle(loaded.private, context),
+        public=loaded.public,
+        test=loaded.test,
+        validation=None if loaded.validation is None else handle(loaded.validation, context.alone()),
+        training=loaded.private.images if prepared.scoring.needs_training else None,
+        ledger=ledger,
+        noise=source,
+        context=context,
+    )
 
 
-def _load(prepared: Prepared, *, is_first: bool) -> tuple[ImageTable, PublicDataset | None, ImageTable | None]:
-    """The private, the public and the test images; the last for the first process alone, which takes the scores."""
+@dataclass(frozen=True, kw_only=True)
+class _Loaded:
+    """All images of a run; `test` and `validation` in the first process alone, which takes the scores."""
+
+    private: ImageTable
+    public: PublicDataset | None
+    test: ImageTable | None
+    validation: ImageTable | None
+
+
+def _load(prepared: Prepared, *, is_first: bool) -> _Loaded:
+    """Every image is decoded before anything is charged, so that a corrupt file costs no budget."""
     config, shape = prepared.config, prepared.task.info.shape
-    table = prepared.private.load(shape, on_corrupt=config.data.on_corrupt)
-    public = None if prepared.public is None else _public(prepared, prepared.public.load(shape))
-    # Decoded before anything is charged, so that a corrupt file costs no budget; nothing looks at it until the scores.
-    wanted = prepared.test if is_first else None
-    test = None if wanted is None else wanted.load(shape, on_corrupt=config.data.on_corrupt)
-    return table, public, test
+
+    def private(source: ImageSource | None) -> ImageTable | None:
+        return None if source is None else source.load(shape, on_corrupt=config.data.on_corrupt)
+
+    loaded = _Loaded(
+        private=prepared.private.load(shape, on_corrupt=config.data.on_corrupt),
+        public=None if prepared.public is None else _public(prepared, prepared.public.load(shape)),
+        test=private(prepared.test) if is_first else None,
+        validation=private(prepared.validation) if is_first else None,
+    )
+    if loaded.test is not None:
+        prepared.scoring.require_ready(test=len(loaded.test), synthetic=config.run.count, shape=shape)
+    return loaded
 
 
 def _require_one_run(world: World, settings: dict[str, Any], table: ImageTable) -> None:
@@ -81,10 +115,10 @@ def _require_one_run(world: World, settings: dict[str, Any], table: ImageTable) 
     world.require_equal("private data", lambda: keyed_digest(passing, _content(table)))
 
 
-def _begin(prepared: Prepared, folder: RunFolder, settings: dict[str, Any], table: ImageTable) -> bytes:
+def _begin(prepared: Prepared, folder: RunFolder, settings: dict[str, Any], loaded: _Loaded) -> bytes:
     """The run key, once the run is begun and its budget reserved. Work of the first process."""
     fresh = not folder.begun
-    key = _run_key(prepared, folder, settings, table)
+    key = _run_key(prepared, folder, settings, loaded)
     _reserve(prepared, folder, fresh=fresh)
     return key
 
@@ -141,12 +175,14 @@ def _public(prepared: Prepared, table: ImageTable) -> PublicDataset:
     return PublicDataset(prepared.public.name, table.images, table.labels, table.class_names)
 
 
-def _run_key(prepared: Prepared, folder: RunFolder, settings: dict[str, Any], table: ImageTable) -> bytes:
+def _run_key(prepared: Prepared, folder: RunFolder, settings: dict[str, Any], loaded: _Loaded) -> bytes:
+    # All that noise is drawn for: one noise on two versions of a set would tell them apart.
+    read = [table for table in (loaded.private, loaded.validation) if table is not None]
     if folder.begun:
         _log.info("resumed")
-        return folder.resume(settings, _content(table))
+        return folder.resume(settings, _content(*read))
     key = SecureNoise().key
-    folder.begin(settings, _content(table), name=prepared.config.run.name, key=key)
+    folder.begin(settings, _content(*read), name=prepared.config.run.name, key=key)
     _log.info("begun")
     return key
 
@@ -162,11 +198,12 @@ def fixed_settings(prepared: Prepared, *, is_private: bool) -> dict[str, Any]:
     return dict(json.loads(json.dumps({"config": config, "plan": plan} | double)))
 
 
-def _content(table: ImageTable) -> Iterator[memoryview]:
-    """All that a record is, byte for byte."""
-    yield memoryview(repr((tuple(table.images.shape), table.class_names)).encode())
-    for tensor in (table.images, table.labels):
-        yield tensor.contiguous().numpy().reshape(-1).view(np.uint8).data
+def _content(*tables: ImageTable) -> Iterator[memoryview]:
+    """All that the records are, byte for byte."""
+    for table in tables:
+        yield memoryview(repr((tuple(table.images.shape), table.class_names)).encode())
+        for tensor in (table.images, table.labels):
+            yield tensor.contiguous().numpy().reshape(-1).view(np.uint8).data
 
 
 def _reserve(prepared: Prepared, folder: RunFolder, *, fresh: bool) -> None:

@@ -17,6 +17,9 @@ from dpgen.data.sources.spelling import open_source
 from dpgen.errors import ConfigError
 from dpgen.generators.base import Generator, PublicInfo, Task
 from dpgen.ledger import Ledger
+from dpgen.pipeline.prior import beside, prior_charge, with_counts, with_given_shares, without_counts
+from dpgen.pipeline.scoring import Scoring, scoring
+from dpgen.pipeline.validation import planned, validation_charge, validation_source
 from dpgen.plugins.registry import Registry
 
 Named = Mapping[str, type[ImageSource]]
@@ -36,6 +39,15 @@ class Prepared:
     private: ImageSource
     public: ImageSource | None
     test: ImageSource | None
+    validation: ImageSource | None
+    """Private images that only a noisy validation reads."""
+    scoring: Scoring
+
+    @property
+    def fitting(self) -> Plan:
+        """What `Generator.fit` charges: the plan but for counted classes before it and a noisy validation after it."""
+        noisy = self.config.evaluation.selection == "noisy_validation"
+        return without_counts(Plan(self.plan.charges[:-1], self.plan.notes) if noisy else self.plan)
 
     @property
     def group(self) -> tuple[float, float] | None:
@@ -95,13 +107,16 @@ def prepare(
     named = {name: registry.dataset(name) for name in registry.datasets()} | dict(sources)
     declared, absent = config.data.classes, not data_at_hand
     private = open_source(config.data.private, named=named, class_names=declared, may_be_absent=absent)
-    public = _public(config.data, named)
+    public = public_source(config.data, named)
     info = declared_info(config.data, private)
     _require_enough_to_score(config, info)
     public_info = None if public is None else PublicInfo(public.name, info.shape, public.class_names())
-    task = Task(info, public_info, config.run.count)
+    task = with_given_shares(Task(info, public_info, config.run.count), config.labels, generator)
     budget = config.privacy.budget(info.nominal_records)
-    plan = generator.plan(task, budget, accountant)
+    counts = prior_charge(config.labels, budget, accountant)
+    validation = validation_source(config, named, info, data_at_hand=data_at_hand)
+    noisy_choice = validation_charge(config.evaluation, budget)
+    plan = with_counts(planned(generator, task, budget, beside(accountant, counts), noisy_choice), counts)
     with Ledger(accountant, budget) as rehearsal:  # in memory: refuses what the budget does not cover
         rehearsal.adopt(plan)
     return Prepared(
@@ -115,6 +130,8 @@ def prepare(
         private=private,
         public=public,
         test=_test(config, named, info) if data_at_hand else None,
+        validation=validation,
+        scoring=scoring(config.evaluation, registry, info.shape, has_public=public is not None),
     )
 
 
@@ -130,7 +147,7 @@ def declared_info(data: DataConfig, source: ImageSource) -> DatasetInfo:
             "owner declares one that may be known. Found none. Add `records = ...` under [data]."
         )
     return DatasetInfo(
-        shape=_shape(data, source),
+        shape=image_shape(data, source),
         class_names=source.class_names(),
         nominal_records=records,
         unit=Unit(data.unit),
@@ -138,7 +155,8 @@ def declared_info(data: DataConfig, source: ImageSource) -> DatasetInfo:
     )
 
 
-def _shape(data: DataConfig, source: ImageSource) -> Shape:
+def image_shape(data: DataConfig, source: ImageSource) -> Shape:
+    """What all images are brought to. Raises: `ConfigError` where neither `data` nor the source states it."""
     native = source.native_shape()
     if native is not None:
         side = data.size
@@ -151,7 +169,8 @@ def _shape(data: DataConfig, source: ImageSource) -> Shape:
     return Shape(data.channels, data.size, data.size)
 
 
-def _public(data: DataConfig, named: Named) -> ImageSource | None:
+def public_source(data: DataConfig, named: Named) -> ImageSource | None:
+    """The source of the public images, not yet loaded; None where there are none."""
     if data.public is None:
         return None
     return open_source(data.public, named=named, options=data.public_options)

@@ -45,7 +45,9 @@ def publish(
     write_atomically(staging / report.SAMPLES, samples_sheet(synthetic))
     write_atomically(staging / LEDGER, read(folder.ledger))
     folder.sweep()
-    record = _record(prepared, opened, staging)
+    # The choice is free or was charged, so it may be told; no score that led to it, or followed, is in it.
+    chosen = None if scores is None else scores["selection"]
+    record = _record(prepared, opened, staging, chosen)
     record.write(staging)
     write_atomically(staging / REPORT, report.html(record, staging).encode())
     write_atomically(staging / CARD, report.card(record).encode())
@@ -87,12 +89,19 @@ def task_to_json(task: Task) -> dict[str, Any]:
         if public is None
         else {"name": public.name, "shape": list(public.shape), "class_names": list(public.class_names)},
         "count": task.count,
+        "class_shares": None if task.class_shares is None else list(task.class_shares),
     }
 
 
-def _record(prepared: Prepared, opened: Opened, staging: Path) -> RunRecord:
+def _record(prepared: Prepared, opened: Opened, staging: Path, selection: Mapping[str, Any] | None) -> RunRecord:
     info, config, private = prepared.task.info, prepared.config, opened.noise.is_private
-    stated = caveats(prepared.plan, prepared.budget, records=info.nominal_records, private=private)
+    stated = caveats(
+        prepared.plan,
+        prepared.budget,
+        records=info.nominal_records,
+        private=private,
+        tuning=config.evaluation.tuning,
+    )
     guarantee = opened.ledger.guarantee(stated)
     group = None
     if info.unit is Unit.PERSON:
@@ -116,6 +125,7 @@ def _record(prepared: Prepared, opened: Opened, staging: Path) -> RunRecord:
         released=_digests(staging),
         chain=tuple(map(digest, read(staging / LEDGER).splitlines())),
         counted=read_ledger(staging / LEDGER).counted,
+        selection=selection,
     )
 
 

@@ -16,14 +16,15 @@ from dpgen.data.datasets import SyntheticDataset
 from dpgen.data.writing import eight_bit
 from dpgen.distributed import World, joined
 from dpgen.evaluation.private_test import TestSplit
-from dpgen.evaluation.protocol import Protocol
-from dpgen.evaluation.recipe import Recipe
+from dpgen.generators.class_prior import unasked_labels
 from dpgen.mechanisms.context import Progress, RunContext, SilentProgress
 from dpgen.noise import NoiseSource
 from dpgen.pipeline.folder import RunFolder
 from dpgen.pipeline.opening import Opened, fixed_settings, open_run, run_context
 from dpgen.pipeline.planning import Named, Prepared, prepare
+from dpgen.pipeline.prior import with_counted_shares
 from dpgen.pipeline.release import publish
+from dpgen.pipeline.validation import selection
 from dpgen.plugins.registry import Registry, default_registry
 from dpgen.record import RunRecord
 from dpgen.storage import write_atomically
@@ -101,6 +102,8 @@ def _run(prepared: Prepared, folder: RunFolder, context: RunContext, noise: Nois
         torch.set_num_threads(prepared.config.compute.threads)
     opened = open_run(prepared, folder, context=context, noise=noise)
     with opened.ledger:
+        task = with_counted_shares(prepared.task, prepared.plan, opened.private, opened.context)
+        prepared = dataclasses.replace(prepared, task=task)
         _fit(prepared, opened)
         return context.world.from_first(lambda: _finish(prepared, opened, folder))
 
@@ -120,7 +123,7 @@ def _fit(prepared: Prepared, opened: Opened) -> None:
     generator, context = prepared.generator, opened.context
     fitted = context.checkpoints.load("run.fit")
     if fitted is None:
-        generator.fit(opened.private, opened.public, prepared.plan, context)
+        generator.fit(opened.private, opened.public, prepared.fitting, context)
         context.checkpoints.save("run.fit", generator.state_dict())
     else:
         state = {name: tensor.to(context.device) for name, tensor in fitted.tensors.items()}
@@ -133,7 +136,8 @@ def _sample(prepared: Prepared, opened: Opened) -> SyntheticDataset:
     context = opened.context
 
     def make() -> dict[str, torch.Tensor]:
-        made = prepared.generator.sample(prepared.task.count, seed=context.seed, progress=context.progress)
+        count, labels = prepared.task.count, unasked_labels(prepared.task, prepared.task.count)
+        made = prepared.generator.sample(count, labels=labels, seed=context.seed, progress=context.progress)
         return {"images": eight_bit(made.images.cpu()), "labels": made.labels.cpu()}
 
     kept = context.once("run.sample", make)
@@ -148,29 +152,20 @@ def _evaluate(
     if opened.test is None:
         return None
     if not folder.scores.exists():  # the split is opened once, also when the run was stopped after its scores
-        protocol = Protocol(
+        config, context = prepared.config, opened.context
+        protocol = prepared.scoring.protocol(
             TestSplit(opened.test.images, opened.test.labels, opened.test.class_names),
             opened.public,
-            recipe=_recipe(prepared),
-            seed=prepared.config.run.seed,
-            device=opened.context.device,
-            progress=opened.context.progress,
+            selection=selection(config.evaluation, prepared.budget, opened.validation, context),
+            training=opened.training,
+            seed=config.run.seed,
+            device=context.device,
+            progress=context.progress,
         )
         scores = protocol.evaluate(synthetic)
         write_atomically(folder.scores, json.dumps(scores.to_json(), indent=2, allow_nan=False).encode())
         _log.info("evaluated")
     return dict(json.loads(folder.scores.read_bytes()))
-
-
-def _recipe(prepared: Prepared) -> Recipe:
-    wanted = prepared.config.evaluation
-    recipe = Recipe.for_shape(prepared.task.info.shape)
-    return dataclasses.replace(
-        recipe,
-        steps=wanted.steps or recipe.steps,
-        feature_steps=wanted.feature_steps or recipe.feature_steps,
-        candidates=wanted.candidates,
-    )
 
 
 @contextmanager

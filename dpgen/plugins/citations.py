@@ -53,7 +53,7 @@ def claims_of_run(record: RunRecord, registry: Registry) -> Iterator[Claim]:
         yield from ((purpose, line) for line in registry.mechanism(mechanism).cites)
     yield from claims_of_name(record.guarantee.accountant, registry)
     if record.config["data"].get("test") and record.config["evaluation"]["enabled"]:
-        for metric in STANDARD_METRICS:
+        for metric in record.config["evaluation"].get("metrics") or STANDARD_METRICS:
             yield from claims_of_name(metric, registry)
 
 

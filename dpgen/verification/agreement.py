@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dpgen.budget import VALIDATION
 from dpgen.config import PrivacyConfig
 from dpgen.errors import DpgenError
+from dpgen.events import EpsilonDelta
 from dpgen.record import NOT_PRIVATE, RunRecord, caveats
 from dpgen.verification.result import Check, check
 
@@ -25,7 +27,8 @@ def facts_agree(record: RunRecord) -> Check:
 
 def caveats_are_stated(record: RunRecord) -> Check:
     """Each caveat that applies is beside the guarantee, and the noise was secret."""
-    due = caveats(record.plan, record.budget, records=_records(record), private=record.private)
+    tuning = str(_table(record, "evaluation").get("tuning", "not_stated"))
+    due = caveats(record.plan, record.budget, records=_records(record), private=record.private, tuning=tuning)
     missing = [text for text in due if text not in record.guarantee.caveats]
     wrong = [f"expected the caveat {text!r}; found it missing. {_MEND}" for text in missing]
     if not record.private or NOT_PRIVATE in record.guarantee.caveats:
@@ -49,7 +52,7 @@ def charges_are_planned(record: RunRecord) -> Check:
 
 def _twice(record: RunRecord) -> Iterator[tuple[str, object, object]]:
     """(what, expected, found) of each fact that differs between two places of the record."""
-    for what, expected, found in (*_numbers(record), *_names(record)):
+    for what, expected, found in (*_numbers(record), *_names(record), *_choice(record)):
         if expected != found:
             yield what, expected, found
 
@@ -75,6 +78,28 @@ def _names(record: RunRecord) -> Iterator[tuple[str, object, object]]:
     yield "method.name", _table(record, "method").get("name"), record.generator
     yield "run.name", run.get("name"), record.name
     yield "run.seed", run.get("seed"), record.seeds.get("run")
+
+
+def _choice(record: RunRecord) -> Iterator[tuple[str, object, object]]:
+    """A noisy validation is the last charge of the plan, within its share, and is what chose; else there is none."""
+    wanted, selection = _table(record, "evaluation"), record.selection or {}
+    noisy = wanted.get("selection") == "noisy_validation"
+    yield "a charge of a noisy validation", noisy, VALIDATION in [charge.label for charge in record.plan.charges]
+    yield "the charge of the choice", VALIDATION if noisy else None, selection.get("charge")
+    if noisy:
+        yield "the noisy validation's charge within its share, last", True, _within_share(record, wanted)
+
+
+def _within_share(record: RunRecord, wanted: Mapping[str, Any]) -> bool:
+    share, last = wanted.get("budget_share"), record.plan.charges[-1:]
+    if not isinstance(share, int | float) or not last or last[0].label != VALIDATION:
+        return False
+    event, limit = last[0].event, share * record.budget.epsilon
+    return (
+        isinstance(event, EpsilonDelta)
+        and event.delta == 0
+        and (event.epsilon <= limit or _close(event.epsilon, limit))
+    )
 
 
 def _over_budget(record: RunRecord) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from dpgen.cli.app import app
+from dpgen.config.tables import EvaluationConfig
 from dpgen.data.datasets import SyntheticDataset
 from dpgen.data.info import Shape
 from dpgen.data.writing import write_folder, write_npz, write_parquet
@@ -83,7 +84,7 @@ def test_each_kind_of_place_is_scored(finished: Path, tmp_path: Path, form: str)
         writers = {"folder": write_folder, "npz": write_npz, "parquet": write_parquet}
         writers[form](images(60), place)
     comparison = Comparison(synthetic=str(place), real=str(finished / "test.npz"), shape=shape)
-    scores = evaluate(comparison, default_registry(), steps=30)
+    scores = evaluate(comparison, default_registry(), EvaluationConfig(steps=30))
     assert {"accuracy", "frechet_distance", "precision"} <= {score.name for score in scores.scores}
     assert all(score.note == NOT_RELEASED for score in scores.scores if score.name != "held_out_synthetic_accuracy")
     assert scores["accuracy"].details["confusion"] is not None
@@ -94,7 +95,9 @@ def test_labels_are_matched_by_name_not_by_place(finished: Path, tmp_path: Path)
     write_npz(images(90), tmp_path / "same.npz")
     scores = [
         evaluate(
-            Comparison(synthetic=str(tmp_path / name), real=str(finished / "test.npz")), default_registry(), steps=40
+            Comparison(synthetic=str(tmp_path / name), real=str(finished / "test.npz")),
+            default_registry(),
+            EvaluationConfig(steps=40),
         )
         for name in ("same.npz", "other.npz")
     ]
@@ -106,14 +109,22 @@ def test_the_real_images_are_opened_once(finished: Path, monkeypatch: pytest.Mon
     opened = []
     honest = TestSplit.open
     monkeypatch.setattr(TestSplit, "open", lambda self, classifier: opened.append(1) or honest(self, classifier))
-    evaluate(Comparison(synthetic=str(finished / "run"), real=str(finished / "test.npz")), default_registry(), steps=2)
+    evaluate(
+        Comparison(synthetic=str(finished / "run"), real=str(finished / "test.npz")),
+        default_registry(),
+        EvaluationConfig(steps=2),
+    )
     assert opened == [1]
 
 
 def test_the_command_prints_json_and_says_what_may_not_be_published(finished: Path) -> None:
     arguments = ["evaluate", str(finished / "run"), "--real", str(finished / "test.npz"), "--steps", "2", "-q"]
     data = json.loads(CliRunner().invoke(app, [*arguments, "--json", "--metrics", "accuracy"]).stdout)
-    assert {score["name"] for score in data["scores"]} == {"held_out_synthetic_accuracy", "accuracy"}
+    assert {score["name"] for score in data["scores"]} == {
+        "held_out_synthetic_accuracy",
+        "accuracy",
+        "balanced_accuracy",
+    }
     assert data["note"] == NOT_RELEASED
     shown = CliRunner().invoke(app, arguments, env={"COLUMNS": "80"}).stdout
     assert NOT_RELEASED in shown
@@ -128,6 +139,6 @@ def test_what_does_not_fit_is_refused(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'a', 'b' in npz data"):
         evaluate(Comparison(synthetic=str(tmp_path / "tall.npz"), real=real), default_registry())
     with pytest.raises(UnknownName, match="accuracy"):
-        evaluate(Comparison(synthetic=real, real=real), default_registry(), metrics=["acuracy"])
+        evaluate(Comparison(synthetic=real, real=real), default_registry(), EvaluationConfig(metrics=("acuracy",)))
     refused = CliRunner().invoke(app, ["evaluate", real, "--real", real, "--size", "8"]).exception
     assert isinstance(refused, ConfigError)

@@ -20,10 +20,21 @@ Public = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(help="Public images that the features are learnt from; default: fixed cosines of the pixels."),
 ]
+Training = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="The images that the generator was fitted to, for metrics that look for copies."),
+]
 Metrics = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option(help="Registered metrics, comma-separated; default: those of a run."),
+    typer.Option(help="Registered metrics, comma-separated, or all; default: those of a run."),
 ]
+Extractor = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Registered feature extractor; default: public_cnn with --public, else pixel_cosines."),
+]
+Weights = Annotated[Optional[str], typer.Option(help="File of weights for the extractor.")]  # noqa: UP045
+Classifiers = Annotated[str, typer.Option(help="Architectures, comma-separated: cnn, resnet, wide_resnet, resnext.")]
+Seeds = Annotated[int, typer.Option(help="Seeds to train the classifiers for; several give a deviation.", min=1)]
 Size = Annotated[Optional[int], typer.Option(help="Height and width that all images are brought to.", min=1)]  # noqa: UP045
 Channels = Annotated[Optional[int], typer.Option(help="1 (grey) or 3 (RGB).")]  # noqa: UP045
 Classes = Annotated[
@@ -40,12 +51,17 @@ def evaluate(
     synthetic: Synthetic,
     real: Real,
     public: Public = None,
+    training: Training = None,
     metrics: Metrics = None,
+    extractor: Extractor = None,
+    weights: Weights = None,
+    classifiers: Classifiers = "cnn",
+    seeds: Seeds = 1,
     size: Size = None,
     channels: Channels = None,
     classes: Classes = None,
     steps: Steps = None,
-    seed: Annotated[int, typer.Option(help="Public seed of the training.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="The first public seed.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
     quiet: Quiet = False,
     json: Json = False,
@@ -53,20 +69,32 @@ def evaluate(
     """Score synthetic images, dpgen's or not. Reads real images without protection: keep the scores to yourself."""
     from dpgen.cli.output import Output
     from dpgen.cli.score_tables import scores_table
+    from dpgen.config.tables import EvaluationConfig
     from dpgen.pipeline.evaluating import Comparison
     from dpgen.pipeline.evaluating import evaluate as score
     from dpgen.plugins.registry import default_registry
 
-    output = Output(json=json, quiet=quiet)
+    output, registry = Output(json=json, quiet=quiet), default_registry()
     comparison = Comparison(
-        synthetic=synthetic, real=real, public=public, shape=_shape(size, channels), class_names=_names(classes)
+        synthetic=synthetic,
+        real=real,
+        public=public,
+        training=training,
+        shape=_shape(size, channels),
+        class_names=_names(classes),
+    )
+    wanted = EvaluationConfig(
+        metrics=registry.metrics() if metrics == "all" else _names(metrics),
+        extractor=extractor,
+        weights=weights,
+        classifiers=_names(classifiers) or (),
+        seeds=seeds,
+        steps=steps,
     )
     with output.progress({}) as progress:
-        wanted = _names(metrics) or ()
-        found = score(
-            comparison, default_registry(), metrics=wanted, steps=steps, seed=seed, device=device, progress=progress
-        )
-    output.result(found.to_json() | {"synthetic": synthetic, "real": real, "public": public}, scores_table(found))
+        found = score(comparison, registry, wanted, seed=seed, device=device, progress=progress)
+    places = {"synthetic": synthetic, "real": real, "public": public, "training": training}
+    output.result(found.to_json() | {"places": places}, scores_table(found))
 
 
 def _shape(size: int | None, channels: int | None) -> Shape | None:

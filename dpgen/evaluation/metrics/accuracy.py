@@ -14,16 +14,17 @@ from dpgen.evaluation.base import Evidence, Labels, Metric, Score
 
 @final
 class Accuracy(Metric):
-    """Share of the reference images whose predicted label is right, in [0, 1].
+    """Share of the reference images whose predicted label is right, in [0, 1]; and the same with all classes alike.
 
-    Details: accuracy per class (None for a class without images), their unweighted mean, the standard error over the
-    choice of test images, and the confusion counts (rows true, columns predicted).
+    `balanced_accuracy` is the unweighted mean of the accuracies by class: the one to read where the real labels are
+    uneven, which a generator under privacy does not know. Details of `accuracy`: by class (None for a class without
+    images), the standard error over the choice of test images, and the confusion counts (rows true, columns predicted).
     """
 
     name: ClassVar[str] = "accuracy"
 
     def measure(self, evidence: Evidence) -> tuple[Score, ...]:
-        """One score, `accuracy`. Raises: `DataError` when there is no reference image."""
+        """Two scores, `accuracy`, `balanced_accuracy`. Raises: `DataError` when there is no reference image."""
         images = len(evidence.reference_labels)
         if images == 0:
             raise DataError("accuracy needs at least one reference image; found none. Give a test split with images.")
@@ -35,12 +36,15 @@ class Accuracy(Metric):
         present = [share for share in per_class if share is not None]
         details = {
             "per_class": dict(zip(evidence.class_names, per_class, strict=True)),
-            "mean_per_class": sum(present) / len(present),
             "standard_error": math.sqrt(value * (1 - value) / images),
             "images": images,
             "confusion": confusion.tolist(),
         }
-        return (Score(self.name, value, evidence.classifier, evidence.touched, details),)
+        balanced = sum(present) / len(present)
+        return (
+            Score(self.name, value, evidence.classifier, evidence.touched, details),
+            Score(f"balanced_{self.name}", balanced, evidence.classifier, evidence.touched, {"classes": len(present)}),
+        )
 
 
 def confusion_counts(labels: Labels, predicted: Labels, *, classes: int) -> NDArray[np.int64]:

@@ -32,6 +32,11 @@ class DensityCoverage(Metric):
     def __post_init__(self) -> None:
         validate.count(1, neighbours=self.neighbours)
 
+    @property
+    def fewest_images(self) -> int:
+        """One more than neighbours."""
+        return self.neighbours + 1
+
     def measure(self, evidence: Evidence) -> tuple[Score, ...]:
         """Two scores, `density` and `coverage`. Raises: `DataError` with no more real images than neighbours."""
         reference, synthetic = evidence.reference_features, evidence.synthetic_features

@@ -42,6 +42,11 @@ class FeatureLikelihood(Metric):
     def __post_init__(self) -> None:
         validate.count(2, limit=self.limit)
 
+    @property
+    def fewest_images(self) -> int:
+        """Two: features have a deviation over them."""
+        return 2
+
     def measure(self, evidence: Evidence) -> tuple[Score, ...]:
         """One score, `feature_likelihood`. Raises: `DataError` without training features or with too few images."""
         training = evidence.require("training_features")

@@ -33,6 +33,11 @@ class FrechetDistance(Metric):
         "Analysis 1982",
     )
 
+    @property
+    def fewest_images(self) -> int:
+        """Two: a covariance needs them."""
+        return 2
+
     def measure(self, evidence: Evidence) -> tuple[Score, ...]:
         """One score, `frechet_distance`. Raises: `DataError` with fewer than two images on either side."""
         reference, synthetic = evidence.reference_features, evidence.synthetic_features

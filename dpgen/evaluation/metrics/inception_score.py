@@ -34,6 +34,11 @@ class InceptionScore(Metric):
     def __post_init__(self) -> None:
         validate.count(1, splits=self.splits)
 
+    @property
+    def fewest_images(self) -> int:
+        """One for each split."""
+        return self.splits
+
     def measure(self, evidence: Evidence) -> tuple[Score, ...]:
         """One score, `inception_score`. Raises: `DataError` without probabilities, or for too few images."""
         probabilities = evidence.require("synthetic_probabilities")

@@ -39,6 +39,11 @@ class KernelDistance(Metric):
         if self.subset_size is not None:
             validate.count(2, subset_size=self.subset_size)
 
+    @property
+    def fewest_images(self) -> int:
+        """Two, or as many as a subset holds."""
+        return self.subset_size or 2
+
     def measure(self, evidence: Evidence) -> tuple[Score, ...]:
         """One score, `kernel_distance`. Raises: `DataError` with fewer than two images, or than a subset needs."""
         reference, synthetic = evidence.reference_features, evidence.synthetic_features

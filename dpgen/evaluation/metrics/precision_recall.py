@@ -33,6 +33,11 @@ class PrecisionRecall(Metric):
     def __post_init__(self) -> None:
         validate.count(1, neighbours=self.neighbours)
 
+    @property
+    def fewest_images(self) -> int:
+        """One more than neighbours."""
+        return self.neighbours + 1
+
     def measure(self, evidence: Evidence) -> tuple[Score, ...]:
         """Two scores, `precision` and `recall`. Raises: `DataError` with no more images than neighbours."""
         reference, synthetic = evidence.reference_features, evidence.synthetic_features

@@ -51,10 +51,10 @@ def test_every_score_says_what_it_touched_and_who_measured(metric: Metric, touch
 
 
 def test_accuracy_counts_by_hand() -> None:
-    (score,) = Accuracy().measure(evidence())
+    score, balanced = Accuracy().measure(evidence())
     assert (score.name, score.value, score.measured_by) == ("accuracy", 0.75, "synthetic-cnn@87654321")
     assert score.details["per_class"] == {"cat": 0.5, "dog": 1.0, "cow": None}
-    assert score.details["mean_per_class"] == 0.75
+    assert (balanced.name, balanced.value) == ("balanced_accuracy", 0.75)
     assert score.details["standard_error"] == pytest.approx(math.sqrt(0.75 * 0.25 / 4))
     assert score.details["confusion"] == [[1, 1, 0], [0, 2, 0], [0, 0, 0]]
 

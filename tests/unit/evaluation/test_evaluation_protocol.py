@@ -77,7 +77,14 @@ def evaluated() -> tuple[Scores, Recorder]:
 def test_every_number_is_there_and_marked(evaluated: tuple[Scores, Recorder]) -> None:
     scores, _ = evaluated
     names = [score.name for score in scores.scores]
-    assert names == ["held_out_synthetic_accuracy", "accuracy", "frechet_distance", "precision", "recall"]
+    assert names == [
+        "held_out_synthetic_accuracy",
+        "accuracy",
+        "balanced_accuracy",
+        "frechet_distance",
+        "precision",
+        "recall",
+    ]
     assert scores["accuracy"].value > 0.8
     assert set(scores["accuracy"].details["per_class"]) == set(CLASSES)
     for name in names[1:]:

@@ -24,7 +24,6 @@ def test_a_resumed_run_takes_the_scores_that_are_there(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path / "run")
     with folder.locked():
         folder.scores.write_text(json.dumps({"scores": [1.0]}))
-    monkeypatch.setattr(module, "Protocol", opened_again)
     monkeypatch.setattr(module, "TestSplit", opened_again)
     found = module._evaluate(SimpleNamespace(), SimpleNamespace(test=object()), SYNTHETIC, folder)
     assert found == {"scores": [1.0]}
@@ -41,7 +40,7 @@ def test_a_resumed_run_takes_the_fitted_state_that_is_there():
         state_dict=lambda: {"weight": torch.ones(2)},
         load_state_dict=lambda state, task: calls.append(state["weight"].tolist()),
     )
-    prepared = SimpleNamespace(generator=generator, plan=None, task=None)
+    prepared = SimpleNamespace(generator=generator, fitting=None, task=None)
     opened = SimpleNamespace(private=None, public=None, context=RunContext())
     module._fit(prepared, opened)
     module._fit(prepared, opened)
