@@ -16,6 +16,7 @@ from dpgen.cli.commands.doctor import doctor
 from dpgen.cli.commands.evaluate import evaluate
 from dpgen.cli.commands.plan import plan
 from dpgen.cli.commands.plugins import plugins
+from dpgen.cli.commands.pretrain import pretrain
 from dpgen.cli.commands.report import report
 from dpgen.cli.commands.run import run
 from dpgen.cli.commands.sample import sample
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 
 _PANELS = {
-    "Make images": (demo, plan, run, sample),
+    "Make images": (demo, plan, pretrain, run, sample),
     "Look at what was made": (evaluate, report, cite),
     "Doubt it": (account, verify, audit, check),
     "This installation": (plugins, doctor),

@@ -7,7 +7,7 @@ of diffusion in latent space: Rombach et al. 2022 (arXiv 2112.10752), section 3.
 
 from __future__ import annotations
 
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from dpgen.data.datasets import PublicDataset
 from dpgen.data.info import DatasetInfo, Shape
 from dpgen.errors import InvalidValue
+from dpgen.generators.pretrained import Pretrained
 from dpgen.mechanisms.context import RunContext
 from dpgen.noise import RowRandom
+from dpgen_plugins.diffusion.checkpoint import fitting, take_over, training_facts
 from dpgen_plugins.diffusion.pretrain import PRINT_TO_HAND, train
 from dpgen_plugins.diffusion.settings import AutoencoderSettings
 from dpgen_plugins.diffusion.space import PIXELS, Space
@@ -71,20 +73,58 @@ def fresh_space(name: SpaceName, settings: AutoencoderSettings, info: DatasetInf
         return PIXELS
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        space = Autoencoder(
-            channels=info.shape.channels, codes=settings.codes, halvings=settings.halvings, width=settings.width
-        )
+        space = _untrained(settings, info.shape)
     return space.requires_grad_(False)
 
 
 def public_space(
     name: SpaceName, settings: AutoencoderSettings, info: DatasetInfo, public: PublicDataset, context: RunContext
 ) -> Space:
-    """The pixels, or an autoencoder trained on the public images; a finished training is kept for a resumed run."""
+    """The pixels, or an autoencoder of the public images; trained, or taken from `autoencoder.checkpoint`.
+
+    A finished training is kept for a resumed run. Raises: what `fitting` raises for a checkpoint.
+    """
     space = fresh_space(name, settings, info, seed=context.seed).to(context.device)
     if isinstance(space, Autoencoder):
-        space.load_state_dict(context.once(PHASE, lambda: train_autoencoder(space, public, settings, context)))
+        take_over(space, context.once(PHASE, lambda: _weights(space, settings, public, context)))
     return space.requires_grad_(False).eval()
+
+
+def reused_space(settings: AutoencoderSettings, shape: Shape, public: PublicDataset | None = None) -> Autoencoder:
+    """The autoencoder in `autoencoder.checkpoint`. Raises: what `fitting` raises."""
+    assert settings.checkpoint is not None, "asked for where the setting is there"
+    facts = _meaning(settings, shape)
+    _, weights = fitting(settings.checkpoint, PHASE, settings=facts, training=settings, public=public)
+    space = _untrained(settings, shape)
+    take_over(space, weights)
+    return space.requires_grad_(False)
+
+
+def pretrained_autoencoder(space: Space, settings: AutoencoderSettings, shape: Shape) -> Pretrained:
+    """A trained one, to be kept."""
+    return Pretrained(
+        part=PHASE,
+        settings=_meaning(settings, shape),
+        training=training_facts(settings),
+        weights=space.state_dict(),
+    )
+
+
+def _weights(
+    space: Autoencoder, settings: AutoencoderSettings, public: PublicDataset, context: RunContext
+) -> dict[str, Tensor]:
+    if settings.checkpoint is None:
+        return train_autoencoder(space, public, settings, context)
+    return reused_space(settings, public.shape, public).state_dict()
+
+
+def _meaning(settings: AutoencoderSettings, shape: Shape) -> dict[str, Any]:
+    """What its weights have their shape and meaning from."""
+    return {"autoencoder": settings.model_dump(include={"codes", "halvings", "width"}), "shape": list(shape)}
+
+
+def _untrained(settings: AutoencoderSettings, shape: Shape) -> Autoencoder:
+    return Autoencoder(channels=shape.channels, codes=settings.codes, halvings=settings.halvings, width=settings.width)
 
 
 def train_autoencoder(

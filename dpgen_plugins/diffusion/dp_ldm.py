@@ -12,6 +12,7 @@ from dpgen.accountants.base import Accountant
 from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
+from dpgen.generators.pretrained import Pretrainable, Pretrained
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen_plugins.diffusion.autoencoder import fresh_space, public_space
 from dpgen_plugins.diffusion.finetune import finetune, finetune_charge
@@ -19,8 +20,10 @@ from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_mo
 from dpgen_plugins.diffusion.parts import train_only, trained_share
 from dpgen_plugins.diffusion.transfer import (
     LatentConfig,
+    pretrain_publicly,
     pretrained_network,
     pretraining_note,
+    require_checkpoints,
     require_public,
     require_public_info,
 )
@@ -37,7 +40,7 @@ class DpLdmConfig(LatentConfig):
 
 
 @final
-class DpLdm(Generator):
+class DpLdm(Generator, Pretrainable):
     """Public pretraining, then DP-SGD on a few parts of the network.
 
     Privacy: one charge, "finetune" (`PoissonSampled(Gaussian)` composed over the steps); the clip is over the trained
@@ -67,6 +70,7 @@ class DpLdm(Generator):
         space = fresh_space(config.space, config.autoencoder, task.info, seed=0)
         network = fresh_network(config.network, task.info, seed=0, space=space)
         train_only(network, config.trained, setting="trained")
+        require_checkpoints(config, task)
         charge = finetune_charge(config.finetune, task.info, budget, accountant)
         return Plan((charge,), notes=(pretraining_note(public, config.labels), trained_share(network)))
 
@@ -83,6 +87,10 @@ class DpLdm(Generator):
             ),
         )
         self._model = load_model(weights, info, config.network, config.sampler, space).to(context.device)
+
+    def pretrain(self, public: PublicDataset, context: RunContext) -> tuple[Pretrained, ...]:
+        """See `Pretrainable.pretrain`."""
+        return pretrain_publicly(self.config, public, context)
 
     def sample(
         self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None

@@ -12,6 +12,7 @@ from dpgen.accountants.base import Accountant
 from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
+from dpgen.generators.pretrained import Pretrainable, Pretrained
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen_plugins.diffusion.adapters import attach_adapters, merged_weights
 from dpgen_plugins.diffusion.autoencoder import fresh_space, public_space
@@ -21,8 +22,10 @@ from dpgen_plugins.diffusion.parts import trained_share
 from dpgen_plugins.diffusion.settings import AdapterSettings
 from dpgen_plugins.diffusion.transfer import (
     LatentConfig,
+    pretrain_publicly,
     pretrained_network,
     pretraining_note,
+    require_checkpoints,
     require_public,
     require_public_info,
 )
@@ -35,7 +38,7 @@ class DpLoraConfig(LatentConfig):
 
 
 @final
-class DpLora(Generator):
+class DpLora(Generator, Pretrainable):
     """Public pretraining, then DP-SGD on low-rank adapters and the class table.
 
     Privacy: one charge, "finetune" (`PoissonSampled(Gaussian)` composed over the steps). The gradient of an image is
@@ -66,6 +69,7 @@ class DpLora(Generator):
         space = fresh_space(config.space, config.autoencoder, task.info, seed=0)
         network = fresh_network(config.network, task.info, seed=0, space=space)
         attach_adapters(network, config.adapters, seed=0)
+        require_checkpoints(config, task)
         charge = finetune_charge(config.finetune, task.info, budget, accountant)
         return Plan((charge,), notes=(pretraining_note(public, config.labels), trained_share(network)))
 
@@ -83,6 +87,10 @@ class DpLora(Generator):
         )
         merged = merged_weights(network, weights)
         self._model = load_model(merged, info, config.network, config.sampler, space).to(context.device)
+
+    def pretrain(self, public: PublicDataset, context: RunContext) -> tuple[Pretrained, ...]:
+        """See `Pretrainable.pretrain`."""
+        return pretrain_publicly(self.config, public, context)
 
     def sample(
         self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None

@@ -11,14 +11,17 @@ from dpgen.accountants.base import Accountant
 from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
+from dpgen.generators.pretrained import Pretrainable, Pretrained
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen_plugins.diffusion.finetune import finetune, finetune_charge
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.parts import trained_share
 from dpgen_plugins.diffusion.transfer import (
     TransferConfig,
+    pretrain_publicly,
     pretrained_network,
     pretraining_note,
+    require_checkpoints,
     require_public,
     require_public_info,
 )
@@ -29,7 +32,7 @@ class PdpDiffusionConfig(TransferConfig):
 
 
 @final
-class PdpDiffusion(Generator):
+class PdpDiffusion(Generator, Pretrainable):
     """Public pretraining, then DP-SGD on all weights.
 
     Privacy: one charge, "finetune" (`PoissonSampled(Gaussian)` composed over the steps). The views of an image are
@@ -56,6 +59,7 @@ class PdpDiffusion(Generator):
         """The noise of DP-SGD from the whole budget."""
         public = require_public_info(task, method=self.name)
         network = fresh_network(self.config.network, task.info, seed=0)
+        require_checkpoints(self.config, task)
         charge = finetune_charge(self.config.finetune, task.info, budget, accountant)
         return Plan((charge,), notes=(pretraining_note(public, self.config.labels), trained_share(network)))
 
@@ -68,6 +72,10 @@ class PdpDiffusion(Generator):
             lambda: finetune(network, private, plan, settings=config.finetune, noise_levels=config.noise_levels),
         )
         self._model = load_model(weights, info, config.network, config.sampler).to(context.device)
+
+    def pretrain(self, public: PublicDataset, context: RunContext) -> tuple[Pretrained, ...]:
+        """See `Pretrainable.pretrain`."""
+        return pretrain_publicly(self.config, public, context)
 
     def sample(
         self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None

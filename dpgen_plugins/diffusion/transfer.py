@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import json
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from dpgen.data.datasets import PublicDataset
-from dpgen.data.info import DatasetInfo
-from dpgen.errors import InvalidValue
+from dpgen.data.info import DatasetInfo, Shape
+from dpgen.errors import ConfigError, InvalidValue
 from dpgen.generators.base import GeneratorConfig, PublicInfo, Task
+from dpgen.generators.pretrained import Manifest, Pretrained
 from dpgen.mechanisms.context import RunContext
 from dpgen.networks.unet import UNet
-from dpgen_plugins.diffusion.autoencoder import SpaceName
+from dpgen_plugins.diffusion.autoencoder import (
+    SpaceName,
+    fresh_space,
+    pretrained_autoencoder,
+    public_space,
+    reused_space,
+)
+from dpgen_plugins.diffusion.checkpoint import (
+    PART,
+    TABLE,
+    fitting,
+    meaning,
+    start_from,
+    starting_table,
+    take_over,
+    training_facts,
+)
 from dpgen_plugins.diffusion.model import fresh_network
 from dpgen_plugins.diffusion.pretrain import pretrain
 from dpgen_plugins.diffusion.settings import (
@@ -70,50 +89,134 @@ def pretraining_note(public: PublicInfo, labels: LabelSettings) -> str:
     return f"pretraining sees {public.name!r} alone ({classes} classes as labels): it costs no privacy"
 
 
-def pretrained_network(
-    public: PublicDataset, info: DatasetInfo, config: TransferConfig, context: RunContext, space: Space = PIXELS
-) -> UNet:
-    """A network trained on all public images, ready for the private classes.
+def require_checkpoints(config: TransferConfig, task: Task, *, warm: bool = False) -> None:
+    """Refuse, before anything private is opened, public checkpoints that do not fit; `warm` as in `pretrained_network`.
 
-    A finished pretraining is kept for a resumed run. Costs no privacy.
+    Raises: what `fitting` raises; `ConfigError` for a network of codes without the autoencoder of these codes.
     """
-    names = public.class_names if config.labels.conditional else ("any",)
-    labels = public.labels if config.labels.conditional else torch.zeros_like(public.labels)
-    network = fresh_network(config.network, info, seed=context.seed, classes=len(names), space=space)
-    pretrained = context.once(
-        "pretrain",
-        lambda: pretrain(
-            network,
-            public.images,
-            labels,
-            settings=config.pretrain,
-            noise_levels=config.noise_levels,
-            context=context,
-            space=space,
-        ),
-    )
-    pretrained["class_table.weight"] = starting_table(
-        pretrained["class_table.weight"], names, info.class_names, start=config.labels.start
-    )
+    space = _space_at_hand(config, task.info)
+    if config.pretrain.checkpoint is not None and task.public_info is not None:
+        _diffusion_part(config, task.info.shape, task.public_info.class_names, space, warm=warm)
+
+
+def pretrained_network(
+    public: PublicDataset,
+    info: DatasetInfo,
+    config: TransferConfig,
+    context: RunContext,
+    space: Space = PIXELS,
+    *,
+    warm: bool = False,
+) -> UNet:
+    """A network trained on all images of `public`, ready for the private classes.
+
+    A finished pretraining is kept for a resumed run. Costs no privacy. Where `pretrain.checkpoint` is set its weights
+    are that network; or with `warm` the place from which training starts, for images that a private query chose.
+    """
+    names = _labels_of(public.class_names, config.labels)
+    if config.pretrain.checkpoint is not None and not warm:
+        pretrained = context.once("pretrain", lambda: _reused(public, config, context, space))
+    else:
+        network = starting_network(info, config, context, names, space)
+        pretrained = context.once("pretrain", lambda: _trained(network, public, config, context, space))
+    pretrained[TABLE] = starting_table(pretrained[TABLE], names, info.class_names, start=config.labels.start)
     ready = fresh_network(config.network, info, seed=context.seed, space=space)
-    ready.load_state_dict(pretrained)
+    take_over(ready, pretrained)
     return ready
 
 
-def starting_table(table: Tensor, public: tuple[str, ...], private: tuple[str, ...], *, start: str) -> Tensor:
-    """The class table that fine-tuning starts from.
+def starting_network(
+    info: DatasetInfo, config: TransferConfig, context: RunContext, names: tuple[str, ...], space: Space = PIXELS
+) -> UNet:
+    """Where a training under the labels `names` starts: at the public checkpoint, or else at random weights."""
+    network = fresh_network(config.network, info, seed=context.seed, classes=len(names), space=space)
+    if config.pretrain.checkpoint is not None:
+        manifest, weights = _diffusion_part(config, info.shape, names, space, warm=True)
+        _publish(manifest, context)
+        start_from(network, manifest, weights, names)
+    return network
 
-    Class names are public facts, declared by the owner. The row of "no class" is kept.
-    Args: `table` `[public classes + 1, width]`; `start` as `LabelSettings.start`.
-    Returns: `[private classes + 1, width]`.
-    """
-    classes, no_class = table[:-1], table[-1]
-    mean = classes.mean(0)
-    match start:
-        case "first":
-            rows = [classes[index % len(classes)] for index in range(len(private))]
-        case "names":
-            rows = [classes[public.index(name)] if name in public else mean for name in private]
-        case _:
-            rows = [mean] * len(private)
-    return torch.stack([*rows, no_class])
+
+def pretrain_publicly(config: TransferConfig, public: PublicDataset, context: RunContext) -> tuple[Pretrained, ...]:
+    """See `Pretrainable.pretrain`: the autoencoder of a latent space, then the network on all images of `public`."""
+    info = DatasetInfo(public.shape, public.class_names, nominal_records=len(public))
+    names, parts = _labels_of(public.class_names, config.labels), list[Pretrained]()
+    space: Space = PIXELS
+    if isinstance(config, LatentConfig) and config.space == "latent":
+        settings = config.autoencoder.model_copy(update={"checkpoint": None})
+        space = public_space(config.space, settings, info, public, context)
+        parts.append(pretrained_autoencoder(space, settings, public.shape))
+    network = fresh_network(config.network, info, seed=context.seed, classes=len(names), space=space)
+    weights = context.once("pretrain", lambda: _trained(network, public, config, context, space))
+    facts = meaning(config.network, config.noise_levels, public.shape, names, space)
+    parts.append(Pretrained(part=PART, settings=facts, training=training_facts(config.pretrain), weights=weights))
+    return tuple(parts)
+
+
+def _trained(
+    network: UNet, public: PublicDataset, config: TransferConfig, context: RunContext, space: Space
+) -> dict[str, Tensor]:
+    return pretrain(
+        network,
+        public.images,
+        public.labels if config.labels.conditional else torch.zeros_like(public.labels),
+        settings=config.pretrain,
+        noise_levels=config.noise_levels,
+        context=context,
+        space=space,
+    )
+
+
+def _reused(public: PublicDataset, config: TransferConfig, context: RunContext, space: Space) -> dict[str, Tensor]:
+    manifest, weights = _diffusion_part(config, public.shape, public.class_names, space, public=public)
+    _publish(manifest, context)
+    return weights
+
+
+def _diffusion_part(
+    config: TransferConfig,
+    shape: Shape,
+    class_names: tuple[str, ...],
+    space: Space,
+    *,
+    warm: bool = False,
+    public: PublicDataset | None = None,
+) -> tuple[Manifest, dict[str, Tensor]]:
+    """The network of `pretrain.checkpoint`, if it fits; to start from it, any classes and any training will do."""
+    folder, names = config.pretrain.checkpoint, _labels_of(class_names, config.labels)
+    assert folder is not None, "asked for where the setting is there"
+    settings = meaning(config.network, config.noise_levels, shape, names, space)
+    if warm:
+        del settings["classes"]
+    return fitting(folder, PART, settings=settings, training=None if warm else config.pretrain, public=public)
+
+
+def _space_at_hand(config: TransferConfig, info: DatasetInfo) -> Space:
+    """The space that a checkpoint's network must work in; where it is still to be trained there can be no such one."""
+    if not isinstance(config, LatentConfig) or config.space == "pixel":
+        return PIXELS
+    if config.autoencoder.checkpoint is not None:
+        return reused_space(config.autoencoder, info.shape)
+    if config.pretrain.checkpoint is not None:
+        raise ConfigError(
+            "pretrain.checkpoint in latent space needs the autoencoder whose codes its network has learnt; found "
+            "autoencoder.checkpoint unset. Set it to the folder that holds both."
+        )
+    return fresh_space(config.space, config.autoencoder, info, seed=0)
+
+
+def _labels_of(class_names: tuple[str, ...], labels: LabelSettings) -> tuple[str, ...]:
+    return class_names if labels.conditional else ("any",)
+
+
+def _publish(manifest: Manifest, context: RunContext) -> None:
+    """What the run started from, beside its result: all of it is public."""
+    facts = {
+        "public set": manifest.public.name,
+        "images": manifest.public.images,
+        "SHA-256 of the images": manifest.public.sha256,
+        "SHA-256 of the weights": manifest.weights_sha256,
+        "seed": manifest.seed,
+        "dpgen": manifest.dpgen_version,
+    }
+    context.publish("pretraining.json", json.dumps({"pretraining": facts}, indent=2).encode())

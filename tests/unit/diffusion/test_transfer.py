@@ -6,7 +6,8 @@ import torch
 from dpgen.data.datasets import PublicDataset
 from dpgen.data.info import DatasetInfo, Shape
 from dpgen.mechanisms import RunContext
-from dpgen_plugins.diffusion.transfer import TransferConfig, pretrained_network, starting_table
+from dpgen_plugins.diffusion.checkpoint import starting_table
+from dpgen_plugins.diffusion.transfer import TransferConfig, pretrained_network
 
 TABLE = torch.tensor([[1.0, 0.0], [3.0, 0.0], [5.0, 6.0], [9.0, 9.0]])  # three public classes, then "no class"
 PUBLIC = ("cat", "dog", "ship")
