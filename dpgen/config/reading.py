@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,23 +27,9 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"expected a TOML configuration file; {path} cannot be read ({type(error).__name__}). "
-            f"Give a path, or a preset with --preset {'|'.join(presets())}."
+            "Give a path, or a preset such as --preset demo; `dpgen config presets` lists them."
         ) from error
     return from_toml(text, overrides, name=str(path))
-
-
-def preset(name: str, overrides: Sequence[str] = ()) -> Config:
-    """A configuration shipped with dpgen. Raises: `ConfigError` when there is none of this name."""
-    if name not in presets():
-        raise ConfigError(f"unknown preset {name!r}; known: {', '.join(presets())}.{_nearest(name, presets())}")
-    text = (resources.files("dpgen") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
-    return from_toml(text, overrides, name=f"preset {name}")
-
-
-def presets() -> tuple[str, ...]:
-    """The names of the shipped configurations."""
-    files = (resources.files("dpgen") / "presets").iterdir()
-    return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
 
 
 def from_toml(text: str, overrides: Sequence[str] = (), *, name: str = "the configuration") -> Config:

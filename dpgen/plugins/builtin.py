@@ -71,8 +71,9 @@ def dpgen_register_datasets() -> list[type[ImageSource]]:
     """The sources that are selected by a name; folders, Parquet and npz files are selected by their path."""
     from dpgen.data.sources.digits import Digits, DigitsTest
     from dpgen.data.sources.glyphs import Glyphs
+    from dpgen.data.sources.named import named_sources
 
-    return [Digits, DigitsTest, Glyphs]
+    return [Digits, DigitsTest, Glyphs, *named_sources()]
 
 
 @hookimpl

@@ -38,7 +38,7 @@ def test_each_charge_of_its_plan_is_in_its_row(example: Generator) -> None:
     assert [charge.label for charge in plan.charges] == re.findall(r'"([a-z-]+)"', row(example.name).split("|")[2])
 
 
-PRESETS = re.findall(r"^\| `(\w+_cpu)` \| `(\w+)`", PAGE, flags=re.MULTILINE)
+PRESETS = re.findall(r"^\| `([\w/]+/cpu)` \| `(\w+)`", PAGE, flags=re.MULTILINE)
 
 
 def test_presets_are_listed() -> None:

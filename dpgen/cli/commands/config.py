@@ -1,4 +1,4 @@
-"""`dpgen config`: a configuration to start from, its schema, and all that is in force."""
+"""`dpgen config`: a configuration to start from, its schema, all that is in force, and the shipped ones."""
 
 from __future__ import annotations
 
@@ -94,3 +94,17 @@ def show(file: ConfigFile = None, preset: Preset = None, overrides: Overrides = 
     settings = validated(kind.Config, chosen.method.settings, name=origin(file, preset), under=("method",))
     whole = effective(chosen, settings)
     Output(json=json).result(whole, plain_toml(whole))
+
+
+@config.command()
+def presets(
+    like: Annotated[str, typer.Argument(help="Only presets whose name contains this, such as mnist/.")] = "",
+    json: Json = False,
+) -> None:
+    """List the shipped configurations, DATA/METHOD/SCALE. `dpgen config show --preset NAME` prints one whole."""
+    from dpgen.cli.output import Output
+    from dpgen.cli.preset_tables import presets_table
+    from dpgen.config import presets as names
+
+    found = [name for name in names() if like in name]
+    Output(json=json).result(found, presets_table(found))

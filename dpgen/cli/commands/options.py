@@ -47,7 +47,7 @@ def configuration(file: Path | None, preset: str | None, overrides: list[str]) -
         raise ConfigError(
             "expected a configuration file or a preset; found "
             + ("neither" if file is None else "both")
-            + f". Give a path, or --preset {'|'.join(config.presets())}."
+            + ". Give a path, or a preset such as --preset demo; `dpgen config presets` lists them."
         )
     if preset is not None:
         return config.preset(preset, overrides)

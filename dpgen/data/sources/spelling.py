@@ -10,6 +10,7 @@ from typing import Any
 
 from dpgen.data.sources.base import ImageSource, declared_class_names
 from dpgen.data.sources.folder import FolderSource
+from dpgen.data.sources.limited import LimitedSource, split_limit
 from dpgen.data.sources.npz import NpzSource
 from dpgen.data.sources.parquet import ParquetSource
 from dpgen.errors import ConfigError, DataError, UnknownName
@@ -29,13 +30,18 @@ def open_source(
 
     Args: `spelling` a name in `named`, else a path, relative to the current directory: a folder of class folders, an
     `.npz` file, a `.parquet` file, or a pattern such as `train-*.parquet` whose files are taken by name. A name wins
-    over a folder of that name; spell the folder `./name`. `class_names` the owner's declaration, in the order of the
-    labels, for path sources. `options` go to a registered source as keyword arguments; path sources have none.
+    over a folder of that name; spell the folder `./name`. `[:2000]` behind either takes its first 2,000 images alone.
+    `class_names` the owner's declaration, in the order of the labels, for path sources. `options` go to a registered
+    source as keyword arguments; path sources have none.
     `may_be_absent`: a path whose class names are declared need not exist until it is loaded, so that a run can be
     priced on a machine that does not hold the data.
     Raises: `UnknownName`, `DataError` when nothing is at a path, `ConfigError` for an option that the source has not.
     """
     options = dict(options or {})
+    whole, count = split_limit(spelling)
+    if count is not None:
+        source = open_source(whole, named=named, class_names=class_names, options=options, may_be_absent=may_be_absent)
+        return LimitedSource(source, count)
     if spelling in named:
         return _registered(named[spelling], class_names, options)
     path = Path(spelling).expanduser()

@@ -11,18 +11,18 @@ from typer.testing import CliRunner
 
 from dpgen.cli.app import app
 from dpgen.cli.tables import plan_table
-from dpgen.config import preset
+from dpgen.config import preset, to_toml
 from dpgen.errors import ConfigError
 from dpgen.pipeline import prepare
 from dpgen.plugins.registry import default_registry
 
-DEMO = Path(__file__).parents[3] / "dpgen" / "presets" / "demo.toml"
+DEMO = to_toml(preset("demo"))
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])
 def test_a_wrong_key_of_the_method_names_the_file(command: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text(DEMO.read_text().replace("[evaluation]\nsteps", "stepps = 3\n[evaluation]\nsteps", 1))
+    file.write_text(DEMO)
     arguments = [command, str(file), "--set", "method.stepps=3", *(["--out", str(tmp_path / "r")] * (command == "run"))]
     refused = CliRunner().invoke(app, arguments).exception
     assert isinstance(refused, ConfigError)
