@@ -1,4 +1,4 @@
-"""Private Evolution: a public generator steered by noisy votes."""
+"""Evolution methods: a public source of images, and noisy votes on what it makes."""
 
 from __future__ import annotations
 
@@ -8,4 +8,14 @@ import dpgen
 @dpgen.hookimpl
 def dpgen_register_generators() -> list[type[dpgen.Generator]]:
     """The generators; torch is imported only when they are asked for."""
-    return []
+    from dpgen_plugins.evolution.pe import Pe
+
+    return [Pe]
+
+
+@dpgen.hookimpl
+def dpgen_conformance_examples(info: dpgen.DatasetInfo) -> list[dpgen.Generator]:
+    """Every method, tiny."""
+    from dpgen_plugins.evolution.examples import examples
+
+    return examples()

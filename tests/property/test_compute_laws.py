@@ -31,6 +31,7 @@ METHODS = {
     "dp_merf": "",
     "dp_ntk": "",
     "dp_kernel": "",
+    "pe": "",
     "dpgan": "\n        finetune = { expected_batch = 20, steps = 30, views = 2 }",
 }
 BASE = """
