@@ -92,6 +92,10 @@ class AggregatePosterior(DpEvent):
     - replace-one: each draw has the profile of `SampledWithoutReplacement(n, 1, ...)` around a Gaussian whose two means
       lie `separation` deviations apart.
 
+    A set with fewer than `records` records that is filled up to that number with a fixed public code has neighbours one
+    replacement apart. `OnShards` of this event covers every data set then, larger ones too: no curve of
+    add-or-remove-one exceeds that of replace-one with the same n.
+
     Every draw counts, also those thrown away later; `draws` must not depend on the records. Decoding the codes is
     post-processing. Why: the law of one draw is the mean of n Gaussians; with one record more it is (1 - q) times that
     mean plus q times the new one, so that joint convexity over the n Gaussians leaves the pair above for each of the

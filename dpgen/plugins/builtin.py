@@ -33,10 +33,11 @@ def dpgen_register_mechanisms() -> list[type[Mechanism[Any]]]:
     from dpgen.mechanisms.dp_sgd import DpSgd
     from dpgen.mechanisms.gaussian_sum import GaussianSum
     from dpgen.mechanisms.histogram import NoisyHistogram
+    from dpgen.mechanisms.lipschitz_vae import LipschitzVaeSampling
     from dpgen.mechanisms.noisy_maximum import NoisyMaximum
     from dpgen.mechanisms.repeated_gaussian_sum import RepeatedGaussianSum
 
-    return [GaussianSum, RepeatedGaussianSum, NoisyHistogram, NoisyMaximum, DpSgd]
+    return [GaussianSum, RepeatedGaussianSum, NoisyHistogram, NoisyMaximum, DpSgd, LipschitzVaeSampling]
 
 
 @hookimpl
@@ -79,7 +80,14 @@ def dpgen_register_datasets() -> list[type[ImageSource]]:
 @hookimpl
 def dpgen_conformance_examples(info: DatasetInfo) -> list[object]:
     """Mechanisms for the conformance kit; accountants and metrics need no settings."""
-    from dpgen.plugins.examples import dp_sgd, gaussian_sum, noisy_histogram, noisy_maximum, repeated_gaussian_sum
+    from dpgen.plugins.examples import (
+        dp_sgd,
+        gaussian_sum,
+        lipschitz_vae_sampling,
+        noisy_histogram,
+        noisy_maximum,
+        repeated_gaussian_sum,
+    )
 
     sums = [gaussian_sum(info), repeated_gaussian_sum(info)]
-    return [*sums, noisy_histogram(info), noisy_maximum(info), dp_sgd(info)]
+    return [*sums, noisy_histogram(info), noisy_maximum(info), dp_sgd(info), lipschitz_vae_sampling(info)]

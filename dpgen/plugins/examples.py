@@ -13,6 +13,7 @@ from dpgen.data.info import DatasetInfo
 from dpgen.mechanisms.dp_sgd import DpSgd
 from dpgen.mechanisms.gaussian_sum import GaussianSum
 from dpgen.mechanisms.histogram import NO_VOTE, NoisyHistogram
+from dpgen.mechanisms.lipschitz_vae import LipschitzVaeSampling, Provenance
 from dpgen.mechanisms.noisy_maximum import NoisyMaximum
 from dpgen.mechanisms.repeated_gaussian_sum import RepeatedGaussianSum
 from dpgen.noise import RowRandom
@@ -69,6 +70,22 @@ def dp_sgd(info: DatasetInfo) -> DpSgd:
         nominal_records=info.nominal_records,
         optimizer=partial(torch.optim.SGD, lr=0.1),
         views=2,
+    )
+
+
+def lipschitz_vae_sampling(info: DatasetInfo) -> LipschitzVaeSampling:
+    """Forty noisy codes of each class: small averaged images, some of them beyond the ball."""
+    encoder = nn.Sequential(nn.AvgPool2d(info.shape.height // 2), nn.Flatten())
+    return LipschitzVaeSampling(
+        encoder=encoder,
+        weights=Provenance.public("averages, no weights"),
+        dimension=4 * info.shape.channels,
+        clip_radius=0.4,
+        deviation=0.5,
+        draws=40,
+        minimum_records=max(1, info.nominal_records // info.classes),
+        promised=False,
+        classes=info.classes,
     )
 
 

@@ -17,6 +17,7 @@ from dpgen.testing.conformance.neighbour_checks import NEIGHBOUR_CHECKS
 from dpgen.testing.conformance.private_checks import PRIVATE_CHECKS
 from dpgen.testing.conformance.trace_checks import TRACE_CHECKS
 from dpgen.testing.conformance.trials import MechanismTrial
+from dpgen.testing.tape import SELECTIONS
 
 
 def check_event_follows_from_public_settings(trial: MechanismTrial) -> None:
@@ -56,7 +57,7 @@ def check_noise_is_told_the_declared_sensitivity(trial: MechanismTrial) -> None:
         for call in first.tape.calls:
             told = call.sensitivity
             require(
-                call.address.kind == "poisson subset" or math.isclose(told, declared, rel_tol=1e-9),
+                call.address.kind in SELECTIONS or math.isclose(told, declared, rel_tol=1e-9),
                 f"the noise must be drawn for the declared sensitivity ({pair.relation})",
                 found=f"{told:.6g} told to the noise, {declared:.6g} stated by `sensitivity`",
                 mend="Pass `sensitivity=self.sensitivity(relation)`.",

@@ -7,7 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dpgen.budget import REPLACE_ONE, NeighboringRelation
-from dpgen.events import Composed, DiscreteGaussian, DpEvent, Gaussian, NoOp, PoissonSampled, SelfComposed
+from dpgen.events import (
+    AggregatePosterior,
+    Composed,
+    DiscreteGaussian,
+    DpEvent,
+    Gaussian,
+    NoOp,
+    OnShards,
+    PoissonSampled,
+    SelfComposed,
+)
 from dpgen.testing.tape import NoiseCall
 
 
@@ -19,15 +29,18 @@ class Leaf:
     noise: float
     touched: int = 0
     probability: float = 1.0
+    records: int = 0
+    """For a code of a record that was chosen among at least so many."""
 
     def near(self, other: Leaf) -> bool:
         """The same, but for rounding."""
-        same = (self.law, self.touched) == (other.law, other.touched)
+        same = (self.law, self.touched, self.records) == (other.law, other.touched, other.records)
         numbers = ((self.noise, other.noise), (self.probability, other.probability))
         return same and all(math.isclose(*pair, rel_tol=1e-6) for pair in numbers)
 
     def __str__(self) -> str:
         text = f"{self.law} noise {self.noise:.4g}" + (f" on {self.touched} cells" if self.touched else "")
+        text += f" on a choice among {self.records}" if self.records else ""
         return text if self.probability == 1.0 else f"{text} on a Poisson sample of probability {self.probability:.4g}"
 
 
@@ -42,6 +55,10 @@ def charged(event: DpEvent, probability: float = 1.0) -> list[Leaf] | None:
             return [Leaf("discrete gaussian", scale, touched, probability)]
         case PoissonSampled(probability=q, event=inner) if probability == 1.0:
             return charged(inner, q)
+        case OnShards(event=AggregatePosterior() as inner):
+            return charged(inner, probability)
+        case AggregatePosterior(records=records, draws=draws, separation=separation) if separation > 0:
+            return [Leaf("gaussian", 1 / separation, probability=probability, records=records)] * draws
         case SelfComposed(event=inner, count=count):
             one = charged(inner, probability)
             return None if one is None else one * count
@@ -54,17 +71,36 @@ def charged(event: DpEvent, probability: float = 1.0) -> list[Leaf] | None:
 def drawn(calls: Iterable[NoiseCall], relation: NeighboringRelation) -> list[Leaf]:
     """The leaves of recorded calls: all tensors of one (release, step) are one vector with one noise."""
     probability: dict[tuple[object, ...], float] = {}
+    chosen: dict[object, list[NoiseCall]] = {}
     leaves: dict[tuple[object, ...], Leaf] = {}
     for call in calls:
         at = (call.address.path, call.address.step)
         if call.address.kind == "poisson subset":
             probability[at] = call.scale
             continue
+        if call.address.kind == "choice":
+            chosen.setdefault(call.address.path, []).append(call)
+            continue
         leaf = _leaf(call, relation, probability.get(at, 1.0))
         key = (*at, call.address.kind)
         # Two tensors of one vector with different noise: the weaker one is what protects.
         leaves[key] = min(leaf, leaves.get(key, leaf))
-    return list(leaves.values())
+    found: list[Leaf] = []
+    for (path, *_), leaf in leaves.items():
+        found += _of_choices(leaf, chosen[path], relation) if path in chosen else [leaf]
+    return found
+
+
+def _of_choices(leaf: Leaf, choices: list[NoiseCall], relation: NeighboringRelation) -> list[Leaf]:
+    """The leaves of one draw from each of one or several disjoint groups of records.
+
+    A separation is that of replace-one, never doubled. A record that is replaced may change its group, and then moves
+    two codes of one draw, each by 1 / sqrt(2) of the whole.
+    """
+    replacing = relation is REPLACE_ONE
+    moved = 2 if replacing and len(choices) > 1 else 1
+    noise = leaf.noise * math.sqrt(moved) / (2 if replacing else 1)
+    return [Leaf(leaf.law, noise, records=round(min(call.scale for call in choices)))] * moved
 
 
 def _leaf(call: NoiseCall, relation: NeighboringRelation, probability: float) -> Leaf:
