@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dpgen.accountants.calibration.split import Part
 from dpgen.budget import Plan
 from dpgen.data.datasets import PrivateDataset
 from dpgen.data.info import DatasetInfo, Shape
@@ -19,6 +21,7 @@ from dpgen.errors import InvalidValue, PlanMismatch
 from dpgen.events import DpEvent, Gaussian, PoissonSampled, SelfComposed
 from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.repeated_gaussian_sum import RepeatedGaussianSum, repeated_sum_event
+from dpgen_plugins.diffusion.finetune import charged_part
 from dpgen_plugins.diffusion.finishing import finished
 from dpgen_plugins.diffusion.settings import CentralImageSettings
 
@@ -142,6 +145,17 @@ def central_query(settings: CentralImageSettings, image: Shape) -> MeanQuery | M
     if settings.kind == "mode":
         return ModeQuery(small, factor, settings.bins)
     return MeanQuery(small, factor, settings.origin, settings.brightness)
+
+
+def central_part(settings: CentralImageSettings, info: DatasetInfo) -> Part:
+    """The central images in a plan. Raises: `InvalidValue` as `central_query`."""
+    central_query(settings, info.shape)
+    return charged_part(
+        LABEL,
+        partial(central_event, settings, info),
+        budget_share=settings.budget_share,
+        noise_multiplier=settings.noise_multiplier,
+    )
 
 
 def central_event(settings: CentralImageSettings, info: DatasetInfo, noise_multiplier: float) -> DpEvent:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import ClassVar, final
 
 from pydantic import Field
 from torch import Tensor
 
 from dpgen.accountants.base import Accountant
-from dpgen.accountants.calibration.split import Part
 from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
@@ -54,7 +52,7 @@ class DpFeta(Generator):
 
     name: ClassVar[str] = "dp_feta"
     api_version: ClassVar[int] = 1
-    tags: ClassVar[Tags] = Tags()
+    tags: ClassVar[Tags] = Tags(divisible=True)
     Config: ClassVar[type[GeneratorConfig]] = DpFetaConfig
     cites: ClassVar[tuple[str, ...]] = (
         "Li, Gong, Li, Zhao, Hou, Wang: From Easy to Hard: Building a Shortcut for Differentially Private Image "
@@ -71,12 +69,7 @@ class DpFeta(Generator):
         """The noise of the central images from their share of the budget, then DP-SGD's from what is left."""
         config, info = self.config, task.info
         fresh_network(config.network, info, seed=0)
-        central_images.central_query(config.central, info.shape)
-        central = Part(
-            central_images.LABEL,
-            partial(central_images.central_event, config.central, info),
-            share=config.central.budget_share,
-        )
+        central = central_images.central_part(config.central, info)
         split, note = finetune_beside(
             [central], config.finetune, info, budget, accountant, cause="the central images raise"
         )
@@ -106,6 +99,10 @@ class DpFeta(Generator):
     ) -> SyntheticDataset:
         """See `Generator.sample`."""
         return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
+
+    def sample_on(self, context: RunContext) -> None:
+        """See `Generator.sample_on`."""
+        self._model = require_fitted(self._model).computed(context)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights of the U-Net."""

@@ -49,6 +49,15 @@ def finetune_charge(settings: FinetuneSettings, info: DatasetInfo, budget: Budge
     return Charge(LABEL, training(calibrate(accountant, budget, training)))
 
 
+def charged_part(
+    label: str, event: Callable[[float], DpEvent], *, budget_share: float, noise_multiplier: float | None
+) -> Part:
+    """A charge beside the training, in a plan: with the noise that is stated, else with what its share gives."""
+    if noise_multiplier is None:
+        return Part(label, event, share=budget_share)
+    return Part(label, event, value=noise_multiplier)
+
+
 def finetune_beside(
     others: Sequence[Part],
     settings: FinetuneSettings,

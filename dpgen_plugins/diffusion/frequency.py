@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from dpgen.accountants.calibration.split import Part
 from dpgen.budget import Plan
 from dpgen.data.datasets import PrivateDataset
 from dpgen.data.info import DatasetInfo
@@ -20,6 +21,7 @@ from dpgen.mechanisms.gaussian_sum import GaussianSum
 from dpgen.networks.embedding_matching import draw, match_embedding
 from dpgen.networks.image_generator import ImageGenerator
 from dpgen.networks.random_features import RandomFourierFeatures
+from dpgen_plugins.diffusion.finetune import charged_part
 from dpgen_plugins.diffusion.settings import FrequencySettings
 
 LABEL: Final = "frequency-features"
@@ -28,6 +30,11 @@ SHOWN: Final = 8
 RECORDS_AT_ONCE: Final = 256
 FEATURE_NORM: Final = 1.0
 """cos^2 + sin^2 = 1. The sum clips to it all the same, which trims what rounding adds."""
+
+
+def frequency_part(settings: FrequencySettings) -> Part:
+    """The frequency features in a plan."""
+    return charged_part(LABEL, Gaussian, budget_share=settings.budget_share, noise_multiplier=settings.noise_multiplier)
 
 
 def release_frequency_images(

@@ -14,6 +14,7 @@ from dpgen.data.info import DatasetInfo
 from dpgen.errors import InvalidValue
 from dpgen.events import DpEvent
 from dpgen.mechanisms.histogram import NoisyHistogram
+from dpgen_plugins.diffusion.finetune import charged_part
 from dpgen_plugins.diffusion.query_network import QueryNetwork
 from dpgen_plugins.diffusion.settings import QuerySettings
 
@@ -53,12 +54,12 @@ def query_part(settings: QuerySettings, relation: NeighboringRelation) -> Part:
 
     One record moves `votes` counts by 1: an L2 norm of sqrt(votes), which the multiplier is a multiple of.
     """
-    fixed = None if settings.noise_multiplier is None else settings.noise_multiplier * math.sqrt(settings.votes)
-    return Part(
+    stated, norm = settings.noise_multiplier, math.sqrt(settings.votes)
+    return charged_part(
         LABEL,
         lambda scale: query_event(settings.votes, scale, relation),
-        share=settings.budget_share if fixed is None else None,
-        value=fixed,
+        budget_share=settings.budget_share,
+        noise_multiplier=None if stated is None else stated * norm,
     )
 
 

@@ -17,11 +17,13 @@ from dpgen.ledger import Ledger
 from dpgen.mechanisms import RunContext
 from dpgen.noise import NoiseSource
 from dpgen.testing.replay import ReplayMismatch, record, replay
-from dpgen_plugins.diffusion import central_images
+from dpgen_plugins.diffusion import central_images, feta_pro
 from dpgen_plugins.diffusion.examples import examples
 
 INFO = DatasetInfo(shape=Shape(1, 8, 8), class_names=("a", "b", "c"), nominal_records=24)
-METHODS = ("dp_feta", "feta_pro")
+ORDERS = ("frequency_time", "mix", "frequency")
+METHODS = ("dp_feta", "feta_pro", *ORDERS)
+"""FETA-Pro also in its other orders."""
 LONER = 23
 """The only record of its class."""
 
@@ -33,11 +35,17 @@ def records() -> ArrayRecords:
     return ArrayRecords(images, labels)
 
 
+def made(method: str) -> Generator:
+    order = {"order": method} if method in ORDERS else {}
+    (generator,) = (example for example in examples() if example.name == ("feta_pro" if order else method))
+    return type(generator)(generator.config.model_copy(update=order))
+
+
 def fitting(
     method: str, data: ArrayRecords, relation: NeighboringRelation = ADD_OR_REMOVE_ONE
 ) -> Callable[[NoiseSource], Mapping[str, Tensor]]:
     def run(noise: NoiseSource) -> Mapping[str, Tensor]:
-        (generator,) = (example for example in examples() if example.name == method)
+        generator = made(method)
         budget, accountant = Budget(8.0, 1e-3, relation), RdpAccountant()
         plan = generator.plan(Task(INFO, None, 4), budget, accountant)
         ledger, context = Ledger(accountant, budget), RunContext()
@@ -62,6 +70,32 @@ def test_the_same_path_with_another_record_in_the_place_of_one() -> None:
     other._images[LONER], other._labels[LONER] = 0, 1
     tape = record(fitting("feta_pro", records(), REPLACE_ONE))
     replay(fitting("feta_pro", other, REPLACE_ONE), tape, relation=REPLACE_ONE)
+
+
+@pytest.mark.parametrize(
+    ("order", "charged"),
+    [
+        ("time_frequency", ["central-images", "frequency-features", "finetune"]),
+        ("frequency_time", ["frequency-features", "central-images", "finetune"]),
+        ("mix", ["central-images", "frequency-features", "finetune"]),
+        ("frequency", ["frequency-features", "finetune"]),
+    ],
+)
+def test_an_order_charges_what_it_asks_in_turn(order: str, charged: list[str]) -> None:
+    plan = made(order if order in ORDERS else "feta_pro").plan(
+        Task(INFO, None, 4), Budget(8.0, 1e-3, ADD_OR_REMOVE_ONE), RdpAccountant()
+    )
+    assert [charge.label for charge in plan.charges] == charged
+
+
+def test_a_mixed_warm_up_shows_as_many_images_of_each_kind() -> None:
+    few = torch.zeros(6, 1, 8, 8, dtype=torch.uint8), torch.arange(6)
+    many = torch.ones(20, 1, 8, 8, dtype=torch.uint8), torch.arange(20)
+    for pair in ((few, many), (many, few)):
+        images, labels = feta_pro._evenly(*pair)
+        assert len(labels) == 40
+        assert images.float().mean() == 0.5
+        assert set(labels[images[:, 0, 0, 0] == 0].tolist()) == set(range(6)), "none of the few is left out"
 
 
 def test_classes_that_are_seen_without_noise_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
