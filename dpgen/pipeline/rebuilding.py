@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from dpgen import report
-from dpgen.errors import StorageError
+from dpgen.accountants.base import Accountant
+from dpgen.errors import PluginError, StorageError
 from dpgen.pipeline.folder import RunFolder
 from dpgen.pipeline.release import CARD, REPORT
+from dpgen.plugins.registry import Registry, default_registry
 from dpgen.record import NAME as RECORD
 from dpgen.record import RunRecord
 from dpgen.storage import digest, parse_json, read, write_atomically
@@ -25,7 +27,7 @@ class Page:
     changed: bool
 
 
-def rebuild_pages(run: Path) -> tuple[Page, ...]:
+def rebuild_pages(run: Path, *, registry: Registry | None = None) -> tuple[Page, ...]:
     """Write the released report and data card of `run` again and, where its `internal/` is there, the internal report.
 
     Args: `run` a run folder, or a release folder. Where neither the files nor dpgen changed, neither do the pages.
@@ -36,10 +38,21 @@ def rebuild_pages(run: Path) -> tuple[Page, ...]:
     release = folder.release if folder.finished else run
     record = RunRecord.read(release)
     _require_released(record, release)
-    pages = {release / REPORT: report.html(record, release), release / CARD: report.card(record)}
+    kind = _accountant(record, registry or default_registry())
+    pages = {release / REPORT: report.html(record, release, accountant=kind), release / CARD: report.card(record)}
     if release == folder.release and folder.internal.is_dir():
-        pages[folder.report] = report.html(record, release, internal=True, scores=_scores(folder.scores))
+        pages[folder.report] = report.html(
+            record, release, internal=True, scores=_scores(folder.scores), accountant=kind
+        )
     return tuple(_written(path, text.encode()) for path, text in pages.items())
+
+
+def _accountant(record: RunRecord, registry: Registry) -> type[Accountant] | None:
+    """Who priced the run; None where that plugin is not installed here."""
+    try:
+        return registry.accountant(record.guarantee.accountant)
+    except PluginError:
+        return None
 
 
 def _require_released(record: RunRecord, release: Path) -> None:

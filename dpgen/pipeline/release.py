@@ -49,9 +49,11 @@ def publish(
     chosen = None if scores is None else scores["selection"]
     record = _record(prepared, opened, staging, chosen)
     record.write(staging)
-    write_atomically(staging / REPORT, report.html(record, staging).encode())
+    kind = type(prepared.accountant)
+    write_atomically(staging / REPORT, report.html(record, staging, accountant=kind).encode())
     write_atomically(staging / CARD, report.card(record).encode())
-    write_atomically(folder.report, report.html(record, staging, internal=True, scores=scores).encode())
+    internal = report.html(record, staging, internal=True, scores=scores, accountant=kind)
+    write_atomically(folder.report, internal.encode())
     folder.complete()
     return record
 

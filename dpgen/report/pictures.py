@@ -47,8 +47,9 @@ def privacy_picture(curve: TradeoffCurve, record: RunRecord) -> Markup:
 
     def draw(axes: Any) -> None:
         draw_privacy_curve(axes, curve.privacy, None)
-        right = min(axes.get_xlim()[1], max(1.2 * guarantee.epsilon_upper, 1e-3))
+        right = max(min(axes.get_xlim()[1], 1.2 * guarantee.epsilon_upper), 1.05 * guarantee.epsilon_upper, 1e-3)
         axes.set_xlim(0, right)
+        axes.set(xlabel="ε (epsilon)", ylabel="δ (delta)")
         floor = max(curve.privacy.at(right).upper / 3, 1e-12)
         axes.set_ylim(min(floor, guarantee.delta / 10), 1.6)
         axes.plot(guarantee.epsilon_upper, guarantee.delta, "o", color=_CLAIM, markersize=8, label="this release")
@@ -80,7 +81,7 @@ def _inline(draw: Callable[[Any], None], name: str, title: str) -> Markup:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=_SIZE)
         figure.patch.set_alpha(0)
-        axes = figure.add_axes((0.165, 0.15, 0.815, 0.825))
+        axes = figure.add_axes((0.165, 0.15, 0.80, 0.825))
         axes.patch.set_alpha(0)
         draw(axes)
         text = io.StringIO()

@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from dpgen.record import RunRecord
-from dpgen.report.wording import event_in_words, number, percent_up, promise, upper_bound
+from dpgen.report.wording import RELATIONS, WORTH, event_in_words, number, percent_up, powers, promise, upper_bound
 
 
 def render(template: str, record: RunRecord, **values: Any) -> str:
@@ -19,6 +19,8 @@ def render(template: str, record: RunRecord, **values: Any) -> str:
         "epsilon": upper_bound(record.guarantee.epsilon_upper),
         "delta": upper_bound(record.guarantee.delta),
         "promise": promise(record),
+        "change": RELATIONS[record.guarantee.relation],
+        "worth": WORTH[record.guarantee.kind],
     }
     return _environment().get_template(template).render(facts | values)
 
@@ -33,6 +35,6 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = (upper_bound, percent_up, number, event_in_words)
+    filters = (upper_bound, percent_up, powers, number, event_in_words)
     environment.filters |= {function.__name__: function for function in filters}
     return environment

@@ -27,7 +27,7 @@ PRIORS = (0.5, 0.1)
 GROUPS = (2, 5, 10)
 
 _TOLERANCE = 4e-3  # of the trade-off curve, in false-negative rate: half a pixel of its picture
-_STEPS = 12  # of the privacy curve, up to the claimed epsilon and a fifth beyond
+_STEPS = (12, 40)  # of the privacy curve, up to the claimed epsilon and a fifth beyond: the fewest and the most
 _FARTHEST = 100.0  # epsilon on the picture
 
 
@@ -97,7 +97,10 @@ def groups_of(record: RunRecord) -> Sequence[int]:
 @lru_cache(maxsize=16)  # the released and the internal page ask alike
 def _reading(kind: type[Accountant], plan: Plan, budget: Budget, reach: float) -> RiskReading:
     accountant, relation = kind(), budget.relation
-    epsilons = np.linspace(0.0, min(1.2 * reach, _FARTHEST), _STEPS + 1).tolist()
+    unlikely = accountant.epsilon(plan.event, delta=budget.delta / 100, relation=relation).upper
+    farthest = min(1.2 * reach, 1.2 * unlikely, _FARTHEST)  # beyond, delta is next to nothing and dear to compute
+    steps = min(max(_STEPS[0], math.ceil(4 * farthest)), _STEPS[1])  # a quarter: wider chords hang over the curve
+    epsilons = np.linspace(0.0, farthest, steps + 1).tolist()
     prices = privacy_curve(accountant, plan.event, relation=relation, epsilons=epsilons)
     curve = tradeoff_curve(accountant, plan.event, relation=relation, tolerance=_TOLERANCE, known=prices)
     return RiskReading(curve, price(plan, accountant, budget))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from dpgen.accountants.decimals import rounded_up
 from dpgen.budget import BoundKind, NeighboringRelation
 from dpgen.events import (
@@ -14,6 +16,7 @@ from dpgen.events import (
     Laplace,
     NonPrivate,
     NoOp,
+    OnShards,
     PoissonSampled,
     SampledWithoutReplacement,
     SelfComposed,
@@ -32,20 +35,38 @@ WORTH: dict[BoundKind, str] = {
 }
 """What the kind of a number says about it."""
 
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def promise(record: RunRecord) -> str:
-    """The guarantee as one sentence."""
+    """The guarantee as three sentences."""
     guarantee = record.guarantee
+    change = RELATIONS[guarantee.relation]
     return (
-        f"Whatever anyone learns from this release, {RELATIONS[guarantee.relation]} of the private set would have "
-        "changed its probability by at most a factor e^ε, except for a failure probability δ. Proved by the "
-        f"{guarantee.accountant} accountant ({guarantee.kind}), for the relation {guarantee.relation}."
+        f"{change[0].upper()}{change[1:]} of the private set changes the probability of whatever anyone can learn from "
+        f"this release by at most a factor e^ε{_factor(guarantee.epsilon_upper)}, except with a failure probability δ. "
+        f"Here ε is at most {upper_bound(guarantee.epsilon_upper)} and δ is {upper_bound(guarantee.delta)}, for the "
+        f"relation {str(guarantee.relation).replace('_', '-')}. The {guarantee.accountant} accountant proved it "
+        f"({WORTH[guarantee.kind]})."
     )
+
+
+def _factor(epsilon: float) -> str:
+    """e^epsilon, where it is a number that says anything."""
+    return f" (here {float(rounded_up(math.exp(epsilon), 3)):,.4g})" if epsilon < 5 else ""
 
 
 def upper_bound(value: float) -> str:
     """A bound in four significant digits, rounded up: what is shown still holds. 9.99997 is "10", 1.00001 "1.001"."""
     return rounded_up(value, 4) if value > 0 else f"{value:g}"
+
+
+def powers(text: str) -> str:
+    """A number as text with its power of ten as people write it: "9.572e-05" becomes "9.572 × 10⁻⁵"."""
+    digits, _, exponent = text.partition("e")
+    if not exponent.lstrip("+-").isdecimal():
+        return text
+    return f"{digits}\u202f×\u202f10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
 
 
 def percent_up(share: float) -> str:
@@ -70,6 +91,10 @@ def event_in_words(event: DpEvent) -> str:
             return "; then ".join(event_in_words(inner) for inner in events) or "nothing"
         case PoissonSampled(probability=probability, event=inner):
             return f"each image joins by its own secret coin ({number(100 * probability)} %); of those {_inside(inner)}"
+        case OnShards(event=inner):
+            return (
+                f"the images are dealt into separate shards by secret coins; of the shard of an image, {_inside(inner)}"
+            )
         case SampledWithoutReplacement(records=records, sample=sample, event=inner):
             return f"a secret random subset of exactly {sample} of {records} images is drawn; of those {_inside(inner)}"
         case _:

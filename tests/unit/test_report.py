@@ -61,7 +61,7 @@ def test_the_page_is_self_contained_and_runs_nothing(release: Path):
     page = Tags(html(RECORD, release))
     assert "script" not in page.tags
     assert page.sources
-    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)
 
 
 def test_what_a_record_says_is_escaped(release: Path):
@@ -86,8 +86,8 @@ def test_a_run_with_a_test_double_is_stamped(release: Path):
 
 def test_the_relation_is_said_in_words(release: Path):
     replaced = dataclasses.replace(RECORD, guarantee=dataclasses.replace(RECORD.guarantee, relation=REPLACE_ONE))
-    assert "replacing any one image by another" in html(replaced, release)
-    assert "adding or removing any one image" in html(RECORD, release)
+    assert "Replacing any one image by another" in html(replaced, release)
+    assert "Adding or removing any one image" in html(RECORD, release)
 
 
 def test_the_guarantee_of_a_person_is_shown(release: Path):
