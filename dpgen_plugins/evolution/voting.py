@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.neighbors import NearestNeighbors
+from sklearn.metrics.pairwise import euclidean_distances
 from torch import Tensor
 
 from dpgen.budget import NeighboringRelation
@@ -22,9 +22,10 @@ Extract: TypeAlias = Callable[[Tensor], Floats]
 
 GRID: Final = 1024
 """Steps of a feature's deviation. On the grid squared distances are whole numbers, exact in whatever order they are
-summed, so that how records fall into batches cannot turn a tie."""
-LARGEST: Final = 2.0**20
-"""Beyond this many steps a feature counts as this much: sums of 8000 squares still fit a double."""
+summed: of equal ones the first candidate wins, whichever batch a record is in. A rounding that turned a tie would let
+one record move another's vote."""
+LARGEST: Final = 2.0**18
+"""Beyond this many steps a feature counts as this much: the squares of 10,000 of them still add up exactly."""
 
 
 def round_label(round_: int) -> str:
@@ -65,20 +66,17 @@ class NearestVotes:
         """Cells `class * population + member`, nearest first, int64 `[n, votes]`."""
         features, found = self._snapped(self.extract(images)), torch.full((len(images), self.votes), NO_VOTE)
         first = 0
-        for own, index in enumerate(self._indices):
+        for own, candidates in enumerate(self._targets):
             rows = (labels == own).nonzero()[:, 0]
             if len(rows):
-                nearest = index.kneighbors(features[rows.numpy()], return_distance=False)
-                found[rows] = first + torch.from_numpy(np.asarray(nearest, dtype=np.int64))
-            first += len(self.candidates[own])
+                distances = euclidean_distances(features[rows.numpy()], candidates, squared=True)
+                found[rows] = first + torch.from_numpy(_nearest(distances, self.votes))
+            first += len(candidates)
         return found
 
     @cached_property
-    def _indices(self) -> list[NearestNeighbors]:
-        return [
-            NearestNeighbors(n_neighbors=self.votes, algorithm="brute").fit(self._snapped(rows))
-            for rows in self.candidates
-        ]
+    def _targets(self) -> list[Floats]:
+        return [self._snapped(rows) for rows in self.candidates]
 
     @cached_property
     def _scale(self) -> float:
@@ -88,6 +86,15 @@ class NearestVotes:
     def _snapped(self, features: Floats) -> Floats:
         snapped: Floats = np.clip(np.rint(features * (GRID / self._scale)), -LARGEST, LARGEST)
         return snapped
+
+
+def _nearest(distances: Floats, count: int) -> NDArray[np.int64]:
+    """The columns of the `count` smallest distances of each row, `[n, count]`; of equal ones the first."""
+    left, rows, found = distances.copy(), np.arange(len(distances)), []
+    for _ in range(count):
+        found.append(left.argmin(axis=1))
+        left[rows, found[-1]] = np.inf
+    return np.stack(found, axis=1)
 
 
 def _nobody(images: Tensor, labels: Tensor) -> Tensor:

@@ -72,6 +72,10 @@ class MatchedGenerator(Generator, ABC):
         """See `Generator.sample`."""
         return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
 
+    def sample_on(self, context: RunContext) -> None:
+        """See `Generator.sample_on`."""
+        require_fitted(self._model).to(context.device)
+
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights of the image generator."""
         return require_fitted(self._model).state_dict()
