@@ -8,6 +8,7 @@ import typer
 
 from dpgen.cli.commands.account import account
 from dpgen.cli.commands.audit import audit
+from dpgen.cli.commands.bench import bench
 from dpgen.cli.commands.check import check
 from dpgen.cli.commands.cite import cite
 from dpgen.cli.commands.config import config
@@ -33,7 +34,7 @@ app = typer.Typer(
 
 _PANELS = {
     "Make images": (demo, plan, pretrain, run, sample),
-    "Look at what was made": (evaluate, report, cite),
+    "Look at what was made": (evaluate, report, bench, cite),
     "Doubt it": (account, verify, audit, check),
     "This installation": (plugins, doctor),
 }

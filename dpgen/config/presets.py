@@ -50,7 +50,7 @@ def preset(name: str, overrides: Sequence[str] = ()) -> Config:
 
     Raises: `ConfigError` when there is none of this name, or an override does not fit.
     """
-    merged = _merged(parsed(name)) | {}
+    merged = _merged(parsed(name))
     merged["run"] = merged.get("run", {}) | {"name": name.replace("/", "-")}
     return validated(Config, overridden(merged, overrides), name=f"preset {name}")
 
@@ -89,7 +89,8 @@ def parsed(name: str) -> Address:
             f"unknown preset {name!r}; expected DATA/METHOD/SCALE, such as mnist/privimage/cpu, or demo. "
             f"`dpgen config presets` lists them.{mend}"
         )
-    return Address(*cell.split("/"), epsilon=_epsilon(end, name) if end else DEFAULT_EPSILON)
+    data, method, scale = cell.split("/")
+    return Address(data, method, scale, _epsilon(end, name) if end else DEFAULT_EPSILON)
 
 
 def laid_over(base: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
