@@ -96,6 +96,15 @@ class World:
         result: T = value
         return result
 
+    def to_first(self, own: T) -> list[T]:
+        """What each process hands over, by rank, in the first process; nothing in the others."""
+        if self.size == 1:
+            return [own]
+        found: list[Any] | None = [None] * self.size if self.is_first else None
+        with _meeting("handing over to the first process"):
+            dist.gather_object(own, found, dst=0, group=self._patient)
+        return found or []
+
     def attempt(self, make: Callable[[], T]) -> T:
         """What `make()` gives in each process, once it has succeeded in all of them.
 

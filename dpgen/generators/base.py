@@ -39,6 +39,9 @@ class Tags:
     """Fits on several devices at once."""
     resumable: bool = True
     """A killed fit continues from its checkpoints."""
+    divisible: bool = False
+    """The images of a sample are drawn independently of one another: it may be drawn in parts, each under a seed of
+    its own, and the parts by several processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,13 @@ class Generator(ABC):
         Args: `labels` int64 `[count]`, default as even as possible over the classes; `seed` public, equal seeds
         give equal images. Raises: `InvalidValue` when the generator was not fitted or the labels do not fit.
         """
+
+    def sample_on(self, context: RunContext) -> None:
+        """From now on sample on `context.device`, as `context.compute` says; by default where it was fitted or loaded.
+
+        Changes images by rounding alone.
+        """
+        return
 
     @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:

@@ -64,6 +64,10 @@ class Checkpoints:
         payload = self._world.from_first(lambda: self._read(name))
         return None if payload is None else _decode(payload)
 
+    def has(self, name: str) -> bool:
+        """Is there a checkpoint `name`? Like `load` a meeting of all processes; nothing is read or verified."""
+        return self._world.from_first(lambda: self._exists(name))
+
     def drop(self, name: str) -> None:
         """Forget the checkpoint `name`; nothing happens when there is none."""
         self._memory.pop(name, None)
@@ -73,7 +77,10 @@ class Checkpoints:
     def _read(self, name: str) -> bytes | None:
         if self._folder is None:
             return self._memory.get(name)
-        return read_sealed(self._path(name)) if sealed_exists(self._path(name)) else None
+        return read_sealed(self._path(name)) if self._exists(name) else None
+
+    def _exists(self, name: str) -> bool:
+        return name in self._memory if self._folder is None else sealed_exists(self._path(name))
 
     def _path(self, name: str) -> Path:
         assert self._folder is not None

@@ -13,10 +13,8 @@ import torch
 
 from dpgen.config import Config
 from dpgen.data.datasets import SyntheticDataset
-from dpgen.data.writing import eight_bit
 from dpgen.distributed import World, joined
 from dpgen.evaluation.private_test import TestSplit
-from dpgen.generators.class_prior import unasked_labels
 from dpgen.mechanisms.context import Progress, RunContext, SilentProgress
 from dpgen.noise import NoiseSource
 from dpgen.pipeline.folder import RunFolder
@@ -24,6 +22,7 @@ from dpgen.pipeline.opening import Opened, fixed_settings, open_run, run_context
 from dpgen.pipeline.planning import Named, Prepared, prepare
 from dpgen.pipeline.prior import with_counted_shares
 from dpgen.pipeline.release import publish
+from dpgen.pipeline.sampling import collected, draw
 from dpgen.pipeline.validation import selection
 from dpgen.plugins.registry import Registry, default_registry
 from dpgen.record import RunRecord
@@ -105,13 +104,15 @@ def _run(prepared: Prepared, folder: RunFolder, context: RunContext, noise: Nois
         task = with_counted_shares(prepared.task, prepared.plan, opened.private, opened.context)
         prepared = dataclasses.replace(prepared, task=task)
         _fit(prepared, opened)
+        draw(prepared.generator, prepared.task, context)
+        _log.info("sampled")
         return context.world.from_first(lambda: _finish(prepared, opened, folder))
 
 
 def _finish(prepared: Prepared, opened: Opened, folder: RunFolder) -> RunRecord:
     """All that follows from the fitted generator. Work of the first process."""
     opened = dataclasses.replace(opened, context=opened.context.alone())
-    synthetic = _sample(prepared, opened)
+    synthetic = collected(prepared.generator, prepared.task, opened.context)
     scores = _evaluate(prepared, opened, synthetic, folder)
     record = publish(prepared, opened, synthetic, folder, scores)
     _log.info("finished")
@@ -129,20 +130,6 @@ def _fit(prepared: Prepared, opened: Opened) -> None:
         state = {name: tensor.to(context.device) for name, tensor in fitted.tensors.items()}
         generator.load_state_dict(state, prepared.task)
     _log.info("fitted")
-
-
-def _sample(prepared: Prepared, opened: Opened) -> SyntheticDataset:
-    """The synthetic images in the 8 bits in which they are released; scores are taken on just these."""
-    context = opened.context
-
-    def make() -> dict[str, torch.Tensor]:
-        count, labels = prepared.task.count, unasked_labels(prepared.task, prepared.task.count)
-        made = prepared.generator.sample(count, labels=labels, seed=context.seed, progress=context.progress)
-        return {"images": eight_bit(made.images.cpu()), "labels": made.labels.cpu()}
-
-    kept = context.once("run.sample", make)
-    _log.info("sampled")
-    return SyntheticDataset(kept["images"].cpu().float() / 255, kept["labels"].cpu(), prepared.task.info.class_names)
 
 
 def _evaluate(

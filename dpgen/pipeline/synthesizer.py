@@ -27,12 +27,12 @@ from dpgen.data.datasets import SyntheticDataset
 from dpgen.data.sources.base import ImageSource
 from dpgen.data.sources.spelling import open_source
 from dpgen.errors import ConfigError, InvalidValue, StorageError
-from dpgen.generators.class_prior import unasked_labels
 from dpgen.mechanisms.context import Progress
 from dpgen.pipeline.arrays import ARRAYS, in_memory
 from dpgen.pipeline.folder import RunFolder
 from dpgen.pipeline.released import load_released
 from dpgen.pipeline.run import run
+from dpgen.pipeline.sampling import sample
 from dpgen.plugins.registry import Registry, default_registry
 from dpgen.record import RunRecord
 
@@ -123,8 +123,7 @@ class Synthesizer:
         Raises: `InvalidValue` before `fit`.
         """
         generator, task = load_released(self._fitted, self._registry)
-        wanted = unasked_labels(task, count) if labels is None else labels
-        return generator.sample(count, labels=wanted, seed=seed, progress=progress)
+        return sample(generator, task, count, labels=labels, seed=seed, progress=progress)
 
     def save(self, folder: str | Path) -> Path:
         """Copy the release to `folder`, which must be new: images, weights, record, ledger and pages, all public.

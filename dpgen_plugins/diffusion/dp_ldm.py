@@ -51,7 +51,7 @@ class DpLdm(Generator, Pretrainable):
 
     name: ClassVar[str] = "dp_ldm"
     api_version: ClassVar[int] = 1
-    tags: ClassVar[Tags] = Tags(needs_public=True)
+    tags: ClassVar[Tags] = Tags(needs_public=True, divisible=True)
     Config: ClassVar[type[GeneratorConfig]] = DpLdmConfig
     cites: ClassVar[tuple[str, ...]] = (
         "Liu, Lyu, Vinaroz, Park: DP-LDMs: Differentially Private Latent Diffusion Models. TMLR 2024. arXiv 2305.15759",
@@ -97,6 +97,10 @@ class DpLdm(Generator, Pretrainable):
     ) -> SyntheticDataset:
         """See `Generator.sample`."""
         return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
+
+    def sample_on(self, context: RunContext) -> None:
+        """See `Generator.sample_on`."""
+        self._model = require_fitted(self._model).computed(context)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights of the U-Net, and those of the public autoencoder where there is one."""

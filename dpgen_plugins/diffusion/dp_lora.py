@@ -49,7 +49,7 @@ class DpLora(Generator, Pretrainable):
 
     name: ClassVar[str] = "dp_lora"
     api_version: ClassVar[int] = 1
-    tags: ClassVar[Tags] = Tags(needs_public=True)
+    tags: ClassVar[Tags] = Tags(needs_public=True, divisible=True)
     Config: ClassVar[type[GeneratorConfig]] = DpLoraConfig
     cites: ClassVar[tuple[str, ...]] = (
         "Tsai, Li, Chen, Chen, Yu, Ren, Buet-Golfouse: Differentially Private Fine-Tuning of Diffusion Models. ICCV "
@@ -97,6 +97,10 @@ class DpLora(Generator, Pretrainable):
     ) -> SyntheticDataset:
         """See `Generator.sample`."""
         return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
+
+    def sample_on(self, context: RunContext) -> None:
+        """See `Generator.sample_on`."""
+        self._model = require_fitted(self._model).computed(context)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights of the U-Net, adapters merged, and those of the autoencoder where there is one."""

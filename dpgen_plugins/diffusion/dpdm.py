@@ -39,7 +39,7 @@ class Dpdm(Generator):
 
     name: ClassVar[str] = "dpdm"
     api_version: ClassVar[int] = 1
-    tags: ClassVar[Tags] = Tags()
+    tags: ClassVar[Tags] = Tags(divisible=True)
     Config: ClassVar[type[GeneratorConfig]] = DpdmConfig
     cites: ClassVar[tuple[str, ...]] = (
         "Dockhorn, Cao, Vahdat, Kreis: Differentially Private Diffusion Models. TMLR 2023. arXiv 2210.09929",
@@ -71,6 +71,10 @@ class Dpdm(Generator):
     ) -> SyntheticDataset:
         """See `Generator.sample`."""
         return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
+
+    def sample_on(self, context: RunContext) -> None:
+        """See `Generator.sample_on`."""
+        self._model = require_fitted(self._model).computed(context)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights of the U-Net."""

@@ -28,7 +28,7 @@ class TrainingInputs(Protocol):
         """`images [n, c, h, w]` in [0, 1] and `labels [n]` to `n * views` rows, the views of an example together."""
 
 
-def denoise(network: nn.Module, noisy: Tensor, level: Tensor, labels: Tensor) -> Tensor:
+def denoise(network: Callable[..., Tensor], noisy: Tensor, level: Tensor, labels: Tensor) -> Tensor:
     """The expected clean image given a noisy one: D(x; sigma), EDM equation 7 with the scalings of table 1."""
     sigma = level[:, None, None, None]
     total = sigma**2 + DATA_DEVIATION**2
@@ -70,6 +70,6 @@ def log_normal_level(quantile: Tensor, settings: NoiseLevelSettings) -> Tensor:
     return (settings.mean + settings.deviation * z).exp()
 
 
-def clamped_denoiser(network: nn.Module) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def clamped_denoiser(network: Callable[..., Tensor]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """The denoiser for samplers: its clean images are kept inside [-1, 1], where all data lie."""
     return lambda noisy, level, labels: denoise(network, noisy, level, labels).clamp(-1, 1)

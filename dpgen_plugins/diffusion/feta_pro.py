@@ -15,7 +15,7 @@ from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.generators.base import Generator, Tags, Task
 from dpgen.mechanisms.context import Progress, RunContext
-from dpgen.networks.unet import UNet
+from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen_plugins.diffusion import central_images, frequency
 from dpgen_plugins.diffusion.dp_feta import DpFetaConfig
 from dpgen_plugins.diffusion.finetune import LABEL, finetune, finetune_beside
@@ -115,7 +115,9 @@ class FetaPro(Generator):
             return central_images.release_central_images(private, plan, self.config.central, context)
         return frequency.release_frequency_images(private, plan, self.config.frequency, context)
 
-    def _warm_up(self, network: UNet, label: str, images: tuple[Tensor, Tensor], context: RunContext) -> None:
+    def _warm_up(
+        self, network: DiffusionNetwork, label: str, images: tuple[Tensor, Tensor], context: RunContext
+    ) -> None:
         """Train `network` in place on released images, by the settings of their kind."""
         config, levels = self.config, self.config.noise_levels
 

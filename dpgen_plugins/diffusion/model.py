@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,14 @@ from torch import Tensor, nn
 from dpgen.data.datasets import SyntheticDataset
 from dpgen.data.info import DatasetInfo
 from dpgen.errors import InvalidValue
-from dpgen.generators.samplers import Churn, noise_levels, sample_ddim, sample_heun
-from dpgen.mechanisms.context import Progress, SilentProgress, public_generator
+from dpgen.generators.from_noise import wanted_labels
+from dpgen.generators.samplers import Churn, ImageRandom, noise_levels, sample_ddim, sample_heun
+from dpgen.mechanisms.context import Progress, RunContext, SilentProgress
+from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen.networks.unet import UNet
+from dpgen_plugins.diffusion.diffusers_unet import DiffusersUNet
 from dpgen_plugins.diffusion.edm import clamped_denoiser
+from dpgen_plugins.diffusion.prediction import Prediction, prediction
 from dpgen_plugins.diffusion.settings import NetworkSettings, SamplerSettings
 from dpgen_plugins.diffusion.space import PIXELS, Space
 
@@ -24,21 +28,28 @@ _SPACE = "space."
 
 def fresh_network(
     settings: NetworkSettings, info: DatasetInfo, *, seed: int, classes: int | None = None, space: Space = PIXELS
-) -> UNet:
-    """A U-Net with public initial weights drawn from `seed`, for the private classes or another number of them.
+) -> DiffusionNetwork:
+    """A network with public initial weights drawn from `seed`, for the private classes or another number of them.
 
     Raises: `InvalidValue` when the side of a code does not divide as often as the network halves it.
     """
     channels, height, width = space.code_shape(info.shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = UNet(channels=channels, classes=classes or info.classes, **settings.model_dump())
+        network = _untrained(settings, channels=channels, classes=classes or info.classes)
     if height % network.multiple or width % network.multiple:
         raise InvalidValue(
             f"this network needs sides that divide by {network.multiple}; found {height} x "
             f"{width}. Change `data.size`, or use fewer `network.multipliers` or a smaller `network.patch`."
         )
     return network
+
+
+def _untrained(settings: NetworkSettings, *, channels: int, classes: int) -> DiffusionNetwork:
+    if settings.kind == "diffusers":
+        return DiffusersUNet(settings, channels=channels, classes=classes)
+    sizes = settings.model_dump(exclude={"kind", "diffusers"})
+    return UNet(channels=channels, classes=classes, **sizes)
 
 
 @dataclass(frozen=True)
@@ -49,12 +60,19 @@ class DiffusionModel:
     info: DatasetInfo
     sampler: SamplerSettings
     space: Space = PIXELS
+    predict: Prediction | None = None
+    """How the network is computed; None is the network as it is."""
 
     def to(self, device: torch.device) -> DiffusionModel:
         """The same model, moved to `device`."""
         self.network.to(device)
         self.space.to(device)
         return self
+
+    def computed(self, context: RunContext) -> DiffusionModel:
+        """The same model on `context.device`, computed as `context.compute` says: other images by rounding alone."""
+        self.to(context.device)
+        return replace(self, predict=prediction(self.network, context.compute, context.device))
 
     def state_dict(self) -> dict[str, Tensor]:
         """The weights of the network, and those of its space under `space.`."""
@@ -63,45 +81,30 @@ class DiffusionModel:
     def sample(
         self, count: int, *, labels: Tensor | None, seed: int, progress: Progress | None = None
     ) -> SyntheticDataset:
-        """See `Generator.sample`."""
-        labels = _labels(count, labels, self.info)
+        """See `Generator.sample`. An image depends on `seed`, its place and its label alone, not on `sampler.batch`."""
+        labels = wanted_labels(count, labels, self.info)
         device = next(self.network.parameters()).device
         images = torch.empty((count, *self.info.shape))
         self.network.eval()
         with (progress or SilentProgress()).track("sample", count) as advance, torch.inference_mode():
             for start in range(0, count, self.sampler.batch):
-                rows = slice(start, min(start + self.sampler.batch, count))
-                images[rows] = self._draw(labels[rows].to(device), seed, start).cpu()
-                advance(rows.stop - rows.start)
+                rows = range(start, min(start + self.sampler.batch, count))
+                drawn = self._draw(labels[rows.start : rows.stop].to(device), ImageRandom(seed, rows, device))
+                images[rows.start : rows.stop] = drawn.cpu()
+                advance(len(rows))
         return SyntheticDataset(images, labels, self.info.class_names)
 
-    def _draw(self, labels: Tensor, seed: int, start: int) -> Tensor:
-        settings, generator = self.sampler, public_generator(seed, f"sample {start}")
+    def _draw(self, labels: Tensor, random: ImageRandom) -> Tensor:
+        settings = self.sampler
         levels = noise_levels(settings.steps, lowest=settings.lowest, highest=settings.highest, rho=settings.rho)
-        shape = (len(labels), *self.space.code_shape(self.info.shape))
-        noise = torch.randn(shape, generator=generator).to(labels.device)
-        denoiser = clamped_denoiser(self.network)
+        noise = random.normal(*self.space.code_shape(self.info.shape))
+        denoiser = clamped_denoiser(self.predict or self.network)
         if settings.method == "ddim":
             codes = sample_ddim(denoiser, noise, labels, levels=levels)
         else:
             churn = Churn(amount=settings.churn)
-            codes = sample_heun(denoiser, noise, labels, levels=levels, churn=churn, generator=generator)
+            codes = sample_heun(denoiser, noise, labels, levels=levels, churn=churn, random=random)
         return self.space.decode(codes)
-
-
-def _labels(count: int, labels: Tensor | None, info: DatasetInfo) -> Tensor:
-    if labels is None:
-        return torch.arange(count) * info.classes // max(count, 1)
-    if (
-        labels.shape != (count,)
-        or labels.dtype != torch.int64
-        or not bool(((labels >= 0) & (labels < info.classes)).all())
-    ):
-        raise InvalidValue(
-            f"labels must be {count} int64 values from 0 to {info.classes - 1}; found {labels.dtype} "
-            f"{list(labels.shape)}. Leave them out for as many of each class."
-        )
-    return labels.cpu()
 
 
 def require_fitted(model: DiffusionModel | None) -> DiffusionModel:

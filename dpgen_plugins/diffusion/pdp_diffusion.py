@@ -11,9 +11,11 @@ from dpgen.accountants.base import Accountant
 from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
+from dpgen.generators.image_api import ImageApi, OffersImageApi
 from dpgen.generators.pretrained import Pretrainable, Pretrained
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen_plugins.diffusion.finetune import finetune, finetune_charge
+from dpgen_plugins.diffusion.image_api import diffusion_api
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.parts import trained_share
 from dpgen_plugins.diffusion.transfer import (
@@ -32,7 +34,7 @@ class PdpDiffusionConfig(TransferConfig):
 
 
 @final
-class PdpDiffusion(Generator, Pretrainable):
+class PdpDiffusion(Generator, Pretrainable, OffersImageApi):
     """Public pretraining, then DP-SGD on all weights.
 
     Privacy: one charge, "finetune" (`PoissonSampled(Gaussian)` composed over the steps). The views of an image are
@@ -42,7 +44,7 @@ class PdpDiffusion(Generator, Pretrainable):
 
     name: ClassVar[str] = "pdp_diffusion"
     api_version: ClassVar[int] = 1
-    tags: ClassVar[Tags] = Tags(needs_public=True)
+    tags: ClassVar[Tags] = Tags(needs_public=True, divisible=True)
     Config: ClassVar[type[GeneratorConfig]] = PdpDiffusionConfig
     cites: ClassVar[tuple[str, ...]] = (
         "Ghalebikesabi, Berrada, Gowal, Ktena, Stanforth, Hayes, De, Smith, Wiles, Balle: Differentially Private "
@@ -77,11 +79,19 @@ class PdpDiffusion(Generator, Pretrainable):
         """See `Pretrainable.pretrain`."""
         return pretrain_publicly(self.config, public, context)
 
+    def image_api(self, public: PublicDataset, context: RunContext) -> ImageApi:
+        """See `OffersImageApi.image_api`."""
+        return diffusion_api(self.config, public, context)
+
     def sample(
         self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None
     ) -> SyntheticDataset:
         """See `Generator.sample`."""
         return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
+
+    def sample_on(self, context: RunContext) -> None:
+        """See `Generator.sample_on`."""
+        self._model = require_fitted(self._model).computed(context)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights of the U-Net."""

@@ -21,7 +21,7 @@ from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
 from dpgen.generators.pretrained import Pretrainable, Pretrained
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen.mechanisms.histogram import NoisyHistogram
-from dpgen.networks.unet import UNet
+from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen_plugins.diffusion import semantic_query
 from dpgen_plugins.diffusion.finetune import finetune, finetune_beside
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
@@ -60,7 +60,7 @@ class PrivImage(Generator, Pretrainable):
 
     name: ClassVar[str] = "privimage"
     api_version: ClassVar[int] = 1
-    tags: ClassVar[Tags] = Tags(needs_public=True)
+    tags: ClassVar[Tags] = Tags(needs_public=True, divisible=True)
     Config: ClassVar[type[GeneratorConfig]] = PrivImageConfig
     cites: ClassVar[tuple[str, ...]] = (
         "Li, Gong, Li, Zhao, Hou, Wang: PrivImage: Differentially Private Synthetic Image Generation using Diffusion "
@@ -99,7 +99,9 @@ class PrivImage(Generator, Pretrainable):
         )
         self._model = load_model(weights, info, config.network, config.sampler).to(context.device)
 
-    def _pretrained(self, selection: Selection, public: PublicDataset, info: DatasetInfo, context: RunContext) -> UNet:
+    def _pretrained(
+        self, selection: Selection, public: PublicDataset, info: DatasetInfo, context: RunContext
+    ) -> DiffusionNetwork:
         """Trained on the chosen images, under the labels of the private classes that took them, or under their own."""
         config = self.config
         if config.query.scope == "all":
@@ -152,6 +154,10 @@ class PrivImage(Generator, Pretrainable):
     ) -> SyntheticDataset:
         """See `Generator.sample`."""
         return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
+
+    def sample_on(self, context: RunContext) -> None:
+        """See `Generator.sample_on`."""
+        self._model = require_fitted(self._model).computed(context)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights of the U-Net."""

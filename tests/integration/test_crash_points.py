@@ -18,7 +18,7 @@ from dpgen.testing.crash_images import CrashImage, photographed
 from dpgen.testing.toy_run import toy_config, toy_registry
 
 CHARGES = ["class-means", "refine"]
-STAGES = {"query": "means.checkpoint", "training": "refine.checkpoint", "sampling": "run.sample.checkpoint"}
+STAGES = {"query": "means.checkpoint", "training": "refine.checkpoint", "sampling": "run.sample.0.checkpoint"}
 
 
 @pytest.fixture(autouse=True)

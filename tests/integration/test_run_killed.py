@@ -33,7 +33,7 @@ POINTS = [
     InPhase("refine", 30),  # after a checkpoint of DP-SGD
     AtStorage("replace", "run.fit.checkpoint"),
     InPhase("sample"),
-    AtStorage("replace", "run.sample.checkpoint"),
+    AtStorage("replace", "run.sample.0.checkpoint"),
     *SCORING,
     AtStorage("replace", "train.npz"),
     AtStorage("write", "run.json"),

@@ -35,8 +35,8 @@ def sample(
     from dpgen.cli.output import Output
     from dpgen.cli.tables import facts_table
     from dpgen.errors import ConfigError
-    from dpgen.generators.class_prior import unasked_labels
     from dpgen.pipeline.released import load_released, write_samples
+    from dpgen.pipeline.sampling import sample as draw_sample
     from dpgen.plugins.registry import default_registry
     from dpgen.record import NAME as RECORD
 
@@ -44,9 +44,9 @@ def sample(
         raise ConfigError(f"--format is one of {', '.join(_FORMATS)}; found {form!r}. Choose one of them.")
     output = Output(json=json, quiet=quiet)
     generator, task = load_released(run, default_registry())
-    wanted = unasked_labels(task, count) if labels is None else _dealt(labels, task.info, count)
+    wanted = None if labels is None else _dealt(labels, task.info, count)
     with output.progress({}) as progress:
-        made = generator.sample(count, labels=wanted, seed=seed, progress=progress)
+        made = draw_sample(generator, task, count, labels=wanted, seed=seed, progress=progress)
     root = run.resolve().parent if (run / RECORD).exists() else run  # a release stays as it was recorded
     folder = root / "samples" / str(seed) if out is None else out
     written = write_samples(made, folder, form)

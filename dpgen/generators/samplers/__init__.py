@@ -2,6 +2,7 @@
 
 from dpgen.generators.samplers.ddim import sample_ddim
 from dpgen.generators.samplers.heun import Churn, sample_heun
+from dpgen.generators.samplers.image_random import ImageRandom
 from dpgen.generators.samplers.schedule import Denoiser, noise_levels
 
-__all__ = ["Churn", "Denoiser", "noise_levels", "sample_ddim", "sample_heun"]
+__all__ = ["Churn", "Denoiser", "ImageRandom", "noise_levels", "sample_ddim", "sample_heun"]

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from dpgen.errors import InvalidValue
 from dpgen.generators.samplers.schedule import Denoiser
+from dpgen.noise import RowRandom
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +39,20 @@ def sample_heun(
     *,
     levels: Tensor,
     churn: Churn | None = None,
-    generator: torch.Generator | None = None,
+    random: RowRandom | None = None,
 ) -> Tensor:
     """Images from standard normal `noise [n, c, h, w]`, following `levels [steps + 1]` down to 0.
 
-    `generator` (on the CPU, public) feeds the churn and is needed only with it.
+    `random` (public, `n` rows) feeds the churn and is needed only with it.
     """
     churn, steps = churn or Churn(), len(levels) - 1
     x = noise * levels[0]
     for now, after in zip(levels[:-1].tolist(), levels[1:].tolist(), strict=True):
         raised = now * (1 + churn.gamma(now, steps))
         if raised > now:
-            fresh = torch.randn(x.shape, generator=generator).to(x)
-            x = x + math.sqrt(raised**2 - now**2) * churn.inflation * fresh
+            if random is None:
+                raise InvalidValue("churn needs fresh noise; found none. Give `random`, or no churn.")
+            x = x + math.sqrt(raised**2 - now**2) * churn.inflation * random.normal(*x.shape[1:]).to(x)
         x = _step(denoise, x, labels, raised, after)
     return x
 
