@@ -17,6 +17,10 @@ from dpgen_plugins.diffusion.dpdm import DpdmConfig
 from dpgen_plugins.diffusion.feta_pro import FetaProConfig
 from dpgen_plugins.diffusion.pdp_diffusion import PdpDiffusionConfig
 from dpgen_plugins.diffusion.privimage import PrivImageConfig
+from dpgen_plugins.evolution.settings import PeConfig
+from dpgen_plugins.kernel.dp_kernel import DpKernelConfig
+from dpgen_plugins.kernel.dp_merf import DpMerfConfig
+from dpgen_plugins.kernel.dp_ntk import DpNtkConfig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text()
 
@@ -30,7 +34,8 @@ def keys(model: type[BaseModel], under: str = "") -> Iterator[str]:
 
 
 METHODS = (PrivImageConfig, DpdmConfig, PdpDiffusionConfig, DpLdmConfig, DpLoraConfig, DpFetaConfig, FetaProConfig)
-SETTINGS = {key for config in METHODS for key in keys(config)}
+OTHERS = (DpMerfConfig, DpNtkConfig, DpKernelConfig, PeConfig)
+SETTINGS = {key for config in (*METHODS, *OTHERS) for key in keys(config)}
 
 
 def section(name: str) -> str:
