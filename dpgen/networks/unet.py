@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from dpgen import validate
 from dpgen.errors import InvalidValue
+from dpgen.networks.diffusion_network import DiffusionNetwork
 
 Resample = Literal["down", "up"]
 
@@ -86,7 +87,7 @@ class ResidualBlock(nn.Module):
 
 
 @final
-class UNet(nn.Module):
+class UNet(DiffusionNetwork):
     """Maps a scaled noisy image, its noise level and its class to a raw prediction of the same shape.
 
     Args:

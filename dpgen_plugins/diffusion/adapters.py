@@ -14,7 +14,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from dpgen.networks.unet import UNet
+from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen_plugins.diffusion.parts import chosen
 from dpgen_plugins.diffusion.settings import AdapterSettings
 
@@ -64,7 +64,7 @@ def _factors(layer: nn.Linear | nn.Conv2d, rank: int) -> tuple[nn.Linear, nn.Lin
     return a, nn.Conv2d(rank, layer.out_channels, 1, bias=False)
 
 
-def attach_adapters(network: UNet, settings: AdapterSettings, *, seed: int) -> None:
+def attach_adapters(network: DiffusionNetwork, settings: AdapterSettings, *, seed: int) -> None:
     """Freeze `network` in place, give the chosen layers adapters from public `seed`, and leave those and the class
     table to be trained.
 
@@ -81,7 +81,7 @@ def attach_adapters(network: UNet, settings: AdapterSettings, *, seed: int) -> N
     network.get_submodule(CLASS_TABLE).requires_grad_(True)
 
 
-def merged_weights(network: UNet, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def merged_weights(network: DiffusionNetwork, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`weights` of a network with adapters as those of the ordinary network that computes the same."""
     network = copy.deepcopy(network)
     network.load_state_dict(dict(weights))

@@ -14,8 +14,8 @@ from dpgen.data.datasets import PublicDataset
 from dpgen.data.info import Shape
 from dpgen.errors import ConfigError, StorageError
 from dpgen.generators.pretrained import Manifest, PublicSet, load_pretrained, read_manifest
+from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen.networks.digest import weights_digest
-from dpgen.networks.unet import UNet
 from dpgen_plugins.diffusion.settings import NetworkSettings, NoiseLevelSettings, TrainingSettings
 from dpgen_plugins.diffusion.space import PIXELS, Space
 
@@ -76,7 +76,9 @@ def fitting(
     return manifest, load_pretrained(Path(folder), manifest)
 
 
-def start_from(network: UNet, manifest: Manifest, weights: Mapping[str, Tensor], names: tuple[str, ...]) -> None:
+def start_from(
+    network: DiffusionNetwork, manifest: Manifest, weights: Mapping[str, Tensor], names: tuple[str, ...]
+) -> None:
     """Load weights that were trained under other classes: those of the same name keep their row, others get the mean.
 
     `names` are the classes of `network`. Raises: as `take_over`.

@@ -17,7 +17,7 @@ from dpgen.data.info import DatasetInfo
 from dpgen.errors import PlanMismatch
 from dpgen.events import DpEvent, Gaussian, PoissonSampled, SelfComposed
 from dpgen.mechanisms.dp_sgd import DpSgd, Inputs, RowLoss, dp_sgd_event
-from dpgen.networks.unet import UNet
+from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen_plugins.diffusion.edm import row_losses, training_inputs
 from dpgen_plugins.diffusion.public_step import linear_decay
 from dpgen_plugins.diffusion.settings import FinetuneSettings, NoiseLevelSettings
@@ -80,7 +80,7 @@ def finetune_beside(
 
 
 def finetune(
-    network: UNet,
+    network: DiffusionNetwork,
     private: PrivateDataset,
     plan: Plan,
     *,

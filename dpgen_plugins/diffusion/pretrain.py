@@ -11,7 +11,7 @@ from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.dp_sgd import Inputs, RowLoss, computed_loss
 from dpgen.mechanisms.training_state import TrainingState
 from dpgen.networks.augment import Augmentation
-from dpgen.networks.unet import UNet
+from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen_plugins.diffusion.early_stop import EarlyStop
 from dpgen_plugins.diffusion.edm import row_losses, training_inputs
 from dpgen_plugins.diffusion.public_images import PublicImages
@@ -26,7 +26,7 @@ PRINT_TO_HAND = Augmentation(rotation=0.22, shear=0.2, scale=0.12, shift=0.03, e
 
 
 def pretrain(
-    network: UNet,
+    network: DiffusionNetwork,
     images: Tensor,
     labels: Tensor,
     *,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -29,6 +29,18 @@ class NetworkSettings(_Settings):
     attention: tuple[int, ...] = ()
     embedding: int = Field(default=2, ge=1)
     patch: int = Field(default=1, ge=1)
+    kind: Literal["unet", "diffusers"] = Field(
+        default="unet", description="our own U-Net, or UNet2DModel of the library diffusers in the same sizes"
+    )
+    diffusers: dict[str, Any] = Field(
+        default_factory=dict, description="further arguments of UNet2DModel, for kind = diffusers"
+    )
+
+    @model_validator(mode="after")
+    def _arguments_of_diffusers(self) -> Self:
+        if self.diffusers and self.kind != "diffusers":
+            raise ValueError('network.diffusers are arguments of UNet2DModel: they need network.kind = "diffusers"')
+        return self
 
 
 class NoiseLevelSettings(_Settings):

@@ -14,7 +14,7 @@ from dpgen.errors import ConfigError, InvalidValue
 from dpgen.generators.base import GeneratorConfig, PublicInfo, Task
 from dpgen.generators.pretrained import Manifest, Pretrained
 from dpgen.mechanisms.context import RunContext
-from dpgen.networks.unet import UNet
+from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen_plugins.diffusion.autoencoder import (
     SpaceName,
     fresh_space,
@@ -107,7 +107,7 @@ def pretrained_network(
     space: Space = PIXELS,
     *,
     warm: bool = False,
-) -> UNet:
+) -> DiffusionNetwork:
     """A network trained on all images of `public`, ready for the private classes.
 
     A finished pretraining is kept for a resumed run. Costs no privacy. Where `pretrain.checkpoint` is set its weights
@@ -127,7 +127,7 @@ def pretrained_network(
 
 def starting_network(
     info: DatasetInfo, config: TransferConfig, context: RunContext, names: tuple[str, ...], space: Space = PIXELS
-) -> UNet:
+) -> DiffusionNetwork:
     """Where a training under the labels `names` starts: at the public checkpoint, or else at random weights."""
     network = fresh_network(config.network, info, seed=context.seed, classes=len(names), space=space)
     if config.pretrain.checkpoint is not None:
@@ -154,7 +154,7 @@ def pretrain_publicly(config: TransferConfig, public: PublicDataset, context: Ru
 
 
 def _trained(
-    network: UNet, public: PublicDataset, config: TransferConfig, context: RunContext, space: Space
+    network: DiffusionNetwork, public: PublicDataset, config: TransferConfig, context: RunContext, space: Space
 ) -> dict[str, Tensor]:
     return pretrain(
         network,

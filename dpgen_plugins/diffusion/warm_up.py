@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dpgen.mechanisms.context import RunContext
 from dpgen.networks.augment import Augmentation
-from dpgen.networks.unet import UNet
+from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen_plugins.diffusion.edm import row_losses, training_inputs
 from dpgen_plugins.diffusion.pretrain import train
 from dpgen_plugins.diffusion.settings import NoiseLevelSettings, WarmUpSettings
@@ -23,7 +23,7 @@ are left out, for they make digits and clothes that no data set holds.
 
 
 def warm_up(
-    network: UNet,
+    network: DiffusionNetwork,
     images: Tensor,
     labels: Tensor,
     *,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -77,6 +78,13 @@ TRANSFER = [
     partial(tiny_transfer, DpLdm, space="latent", autoencoder={"steps": 2, "batch": 4, "width": 4, "codes": 2}),
     partial(tiny_transfer, DpLora, adapters={"rank": 2, "targets": ["*"]}),
 ]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("diffusers") is None, reason="diffusers is not installed")
+def test_a_network_of_another_library_takes_the_same_path() -> None:
+    make = partial(tiny_transfer, PdpDiffusion, network=NETWORK | {"kind": "diffusers"})
+    tape = record(fitting(make, RECORDS))
+    replay(fitting(make, RECORDS.without(7)), tape, relation=ADD_OR_REMOVE_ONE)
 
 
 PRIVIMAGE = [
