@@ -115,7 +115,7 @@ def missing_evidence(name: str) -> str:
 _MENDS = {
     "synthetic_labels": "Give the synthetic images with their labels.",
     "synthetic_probabilities": "Take an extractor that gives class probabilities, such as one trained on a public set.",
-    "training_features": "Give the private training images to the protocol: `Protocol(..., training=images)`.",
+    "training_features": "Give the private training images: `--training`, or `Protocol(..., training=images)`.",
 }
 
 

@@ -20,7 +20,7 @@ def require_enough(metrics: Sequence[Metric], *, test: int, synthetic: int) -> N
         if synthetic < fewest:
             raise DataError(
                 f"{metric.name}: expected at least {fewest} synthetic images; found {synthetic}. "
-                "Make more images (run.count), or leave the metric out."
+                "Make more images, or leave the metric out."
             )
         if test < fewest:
             raise DataError(

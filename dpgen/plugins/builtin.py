@@ -62,9 +62,10 @@ def dpgen_register_metrics() -> list[type[Metric]]:
 def dpgen_register_feature_extractors() -> list[type[FeatureExtractor]]:
     """The spaces that scores are measured in."""
     from dpgen.evaluation.extractor import PixelCosines, PublicFeatures
+    from dpgen.evaluation.inception import InceptionFeatures
     from dpgen.evaluation.pretrained import EfficientNetFeatures
 
-    return [PublicFeatures, PixelCosines, EfficientNetFeatures]
+    return [PublicFeatures, PixelCosines, EfficientNetFeatures, InceptionFeatures]
 
 
 @hookimpl
