@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from typing import Final, final
@@ -18,6 +19,8 @@ from dpgen.networks.augment import PHOTOGRAPH, Augmentation
 from dpgen_plugins.evolution.voting import Floats
 
 AT_ONCE: Final = 500
+KEPT: Final = 64
+"""Answers of the search for neighbours that are kept: of so many times `AT_ONCE` images."""
 DRAWN: Final = Augmentation(rotation=0.2, shear=0.2, scale=0.12, shift=0.04, elastic=0.015, thickness=0.5)
 """Deformation of grey images, which are mostly drawn shapes, at degree 1; colour ones vary as photographs."""
 
@@ -44,8 +47,10 @@ class PublicImages(ImageApi):
 
     def __init__(self, public: PublicDataset, extract: Callable[[Tensor], Floats], options: PublicOptions) -> None:
         self._public, self._extract, self._options = public, extract, options
-        features = np.concatenate([extract(part) for part in torch.split(public.images, AT_ONCE)])
-        self._index = NearestNeighbors(algorithm="brute").fit(features)
+        features = np.concatenate([extract(part).astype(np.float32) for part in torch.split(public.images, AT_ONCE)])
+        self._most = min(len(public), options.neighbours)
+        self._index = NearestNeighbors(n_neighbors=self._most, algorithm="brute").fit(features)
+        self._found: dict[bytes, Tensor] = {}
 
     def random(self, count: int, *, class_name: str | None, generator: torch.Generator) -> Tensor:
         """See `ImageApi.random`."""
@@ -62,11 +67,22 @@ class PublicImages(ImageApi):
         return torch.cat(parts)
 
     def _varied(self, images: Tensor, degree: float, generator: torch.Generator) -> Tensor:
-        near = min(len(self._public), math.ceil(degree * self._options.neighbours))
-        found = self._index.kneighbors(self._extract(images), n_neighbors=near, return_distance=False)
+        near = max(1, math.ceil(degree * self._most))
         pick = torch.randint(near, (len(images), 1), generator=generator)
-        rows = torch.from_numpy(np.asarray(found, dtype=np.int64)).gather(1, pick)[:, 0]
-        start = self._public.images[rows].float() / 255
+        start = self._public.images[self._neighbours(images).gather(1, pick)[:, 0]].float() / 255
         strength = degree * self._options.jitter
         whole = DRAWN if start.shape[1] == 1 else PHOTOGRAPH
         return whole.times(strength)(start, generator) if strength else start
+
+    def _neighbours(self, images: Tensor) -> Tensor:
+        """The nearest public images of each, nearest first, int64 `[n, most]`; the last few answers are kept.
+
+        The variations of a round's lookahead are all of the same images, and the search is what takes the time.
+        """
+        key = hashlib.blake2b(images.contiguous().numpy().tobytes()).digest()
+        if key not in self._found:
+            if len(self._found) >= KEPT:
+                self._found.pop(next(iter(self._found)))
+            found = self._index.kneighbors(self._extract(images).astype(np.float32), return_distance=False)
+            self._found[key] = torch.from_numpy(np.asarray(found, dtype=np.int64))
+        return self._found[key]
