@@ -82,7 +82,8 @@ class PrivImage(Generator, Pretrainable):
         split, note = finetune_beside(
             [query], self.config.finetune, task.info, budget, accountant, cause="the query raises"
         )
-        return replace(split.plan, notes=(note,))
+        votes = semantic_query.noise_note(self.config.query, task.info, split.values[semantic_query.LABEL])
+        return replace(split.plan, notes=(note, votes))
 
     def fit(self, private: PrivateDataset, public: PublicDataset | None, plan: Plan, context: RunContext) -> None:
         """Query, select, pretrain, fine-tune; each finished phase is kept for a resumed run."""

@@ -63,6 +63,16 @@ def query_part(settings: QuerySettings, relation: NeighboringRelation) -> Part:
     )
 
 
+def noise_note(settings: QuerySettings, info: DatasetInfo, scale: float) -> str:
+    """For a plan: how far the noise is from drowning the votes, from declared numbers alone."""
+    row = "an average class" if settings.scope == "class" else "all classes"
+    voters = info.nominal_records / len(query_rows(settings, info))
+    return (
+        f"the query counts {settings.votes} vote(s) of each of {voters:.4g} images of {row}, "
+        f"with noise of deviation {scale:.4g} on each count"
+    )
+
+
 @dataclass(frozen=True)
 class TopClassVotes:
     """Each image votes for the `votes` public classes that the network finds likeliest, in its own class's row.

@@ -26,7 +26,7 @@ from dpgen_plugins.diffusion.query_network import (
     require_images_alone,
     require_query_network,
 )
-from dpgen_plugins.diffusion.semantic_query import query_part, taken_per_row
+from dpgen_plugins.diffusion.semantic_query import noise_note, query_part, taken_per_row
 from dpgen_plugins.diffusion.settings import QuerySettings
 
 NAMES = ("dark", "light", "left", "right", "never shown")
@@ -169,3 +169,10 @@ def test_the_network_that_was_asked_is_named_in_the_release(tmp_path: Path) -> N
     assert json.loads((tmp_path / "query_network.json").read_text()) == {"query_network": {"identity": "cnn@0123"}}
     (finding,) = read_findings(tmp_path)
     assert finding.rows == (("identity", "cnn@0123"),)
+
+
+def test_a_plan_says_how_noisy_the_votes_are() -> None:
+    found = noise_note(QuerySettings(votes=3), INFO, 12.5)
+    assert "3 vote(s) of each of 20 images of an average class" in found
+    assert "noise of deviation 12.5" in found
+    assert "each of 40 images of all classes" in noise_note(QuerySettings(scope="all"), INFO, 12.5)
