@@ -103,7 +103,7 @@ def _for_page(svg: str, name: str, title: str) -> str:
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, f"var(--{variable})")
     svg = _FONT.sub(lambda found: f"font-size: {found[1] or found[2]}px", svg)
-    svg = re.sub(r"\s*\n\s*", " ", svg)
+    svg = re.sub(r"\s*\n\s*", " ", svg).strip()
     head = f'<svg class="curve" role="img" aria-labelledby="{name}-title" viewBox="{_view_box(svg)}">'
     body = svg[svg.index(">") + 1 :]
     return f'{head}<title id="{name}-title">{escape(title)}</title>{body}'
