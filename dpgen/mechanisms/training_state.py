@@ -49,10 +49,18 @@ class TrainingState:
         """A copy of the module's state."""
         return {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
 
-    def save(self, checkpoints: Checkpoints, name: str, identity: Mapping[str, Any]) -> None:
-        """Replace the checkpoint `name`; `identity` says whose it is."""
+    def save(
+        self,
+        checkpoints: Checkpoints,
+        name: str,
+        identity: Mapping[str, Any],
+        *,
+        beside: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Replace the checkpoint `name`; `identity` says whose it is, `beside` what else belongs to the same step."""
         tensors = {f"weights/{key}": t for key, t in self.module.state_dict().items()}
         tensors |= {f"ema/{key}": t for key, t in self.ema.items()}
+        tensors |= {f"beside/{key}": t for key, t in (beside or {}).items()}
         numbers: dict[str, Any] = {}
         for index, entries in self._optimizer.state_dict()["state"].items():
             for key, value in entries.items():
@@ -62,14 +70,16 @@ class TrainingState:
                     numbers[f"{index}/{key}"] = value
         checkpoints.save(name, tensors, {"step": self.step, "optimizer": numbers, "identity": dict(identity)})
 
-    def continue_from(self, checkpoints: Checkpoints, name: str, identity: Mapping[str, Any]) -> None:
-        """Take over the checkpoint `name` if there is one.
+    def continue_from(
+        self, checkpoints: Checkpoints, name: str, identity: Mapping[str, Any]
+    ) -> dict[str, Tensor] | None:
+        """Take over the checkpoint `name` if there is one, and return what was saved beside; None where there is none.
 
         Raises: `ResumeError` when it belongs to other settings or to another release.
         """
         saved = checkpoints.load(name)
         if saved is None:
-            return
+            return None
         other = sorted(key for key in identity if saved.facts["identity"].get(key) != identity[key])
         if other:
             raise ResumeError(
@@ -81,6 +91,7 @@ class TrainingState:
             self.ema[key].copy_(tensor)
         self._load_optimizer(saved)
         self.step = int(saved.facts["step"])
+        return _below("beside", saved)
 
     def _load_optimizer(self, saved: Checkpoint) -> None:
         entries: dict[int, dict[str, Any]] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dpgen
 
 
@@ -9,13 +11,22 @@ import dpgen
 def dpgen_register_generators() -> list[type[dpgen.Generator]]:
     """The generators; torch is imported only when they are asked for."""
     from dpgen_plugins.gan.dpgan import Dpgan
+    from dpgen_plugins.gan.gs_wgan import GsWgan
 
-    return [Dpgan]
+    return [Dpgan, GsWgan]
 
 
 @dpgen.hookimpl
-def dpgen_conformance_examples(info: dpgen.DatasetInfo) -> list[dpgen.Generator]:
-    """Every method, tiny."""
-    from dpgen_plugins.gan.examples import examples
+def dpgen_register_mechanisms() -> list[type[dpgen.Mechanism[Any]]]:
+    """What GS-WGAN releases of its critics."""
+    from dpgen_plugins.gan.sharded_critics import ShardedCritics
 
-    return examples()
+    return [ShardedCritics]
+
+
+@dpgen.hookimpl
+def dpgen_conformance_examples(info: dpgen.DatasetInfo) -> list[object]:
+    """Every method and mechanism, tiny."""
+    from dpgen_plugins.gan.examples import examples, sharded_critics
+
+    return [*examples(), sharded_critics(info)]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from dpgen.noise import RowRandom
-from dpgen_plugins.gan.networks import Adversaries
+from dpgen_plugins.gan.networks import Adversaries, inputs_of
 from dpgen_plugins.gan.settings import GeneratorSteps
 
 PublicDraws: TypeAlias = Callable[[str], torch.Generator]
@@ -53,7 +53,7 @@ def generator_turn(module: nn.Module, step: int, *, settings: GeneratorSteps, dr
 def _generator_step(module: Adversaries, settings: GeneratorSteps, draws: torch.Generator) -> None:
     """Move the generator to where the discriminator finds its images more real: down the gradient of -D(G(z))."""
     generator = module.generator
-    noise, labels = module.inputs(settings.batch, draws)
+    noise, labels = inputs_of(generator, settings.batch, draws)
     leaves = {name: p.detach().requires_grad_() for name, p in generator.named_parameters()}
     generator.train()  # batch norm by the statistics of this batch, whose images are generated
     loss = -module.discriminator(functional_call(generator, leaves, (noise, labels)), labels).mean()

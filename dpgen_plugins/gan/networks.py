@@ -81,20 +81,9 @@ class Adversaries(nn.Module):
         self.register_buffer("shown", torch.zeros(generator.classes, shown, *shape))
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
-    def inputs(self, count: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Public random numbers and evenly dealt labels of `count` images, on the device of the module."""
-        device = self.shown.device
-        labels = torch.arange(count, device=device) % self.generator.classes
-        return torch.randn(count, self.generator.latent, generator=draws).to(device), labels
-
     def show(self, draws: torch.Generator) -> None:
         """Make new images to compare records with; the running statistics of batch norm move along."""
-        classes, each = self.shown.shape[:2]
-        self.generator.train()
-        with torch.no_grad():
-            images = self.generator(*self.inputs(classes * each, draws))
-        self.generator.eval()
-        self.shown.copy_(images.unflatten(0, (each, classes)).transpose(0, 1))
+        self.shown.copy_(images_by_class(self.generator, self.shown.shape[1], draws))
 
     def descend(self, gradients: Mapping[str, Tensor], *, learning_rate: float) -> None:
         """One step of Adam on the generator. `gradients` must not have seen a record but through noised weights.
@@ -127,6 +116,22 @@ class _Moments(nn.Module):
         self.second.lerp_(gradient.square(), 1 - _SECOND_DECAY)
         second = self.second / (1 - _SECOND_DECAY**count)
         return self.first / (1 - _FIRST_DECAY**count) / (second.sqrt() + _STABILITY)
+
+
+def inputs_of(generator: ImageGenerator, count: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Public random numbers and evenly dealt labels of `count` images, on the device of `generator`."""
+    device = next(generator.parameters()).device
+    labels = torch.arange(count, device=device) % generator.classes
+    return torch.randn(count, generator.latent, generator=draws).to(device), labels
+
+
+def images_by_class(generator: ImageGenerator, each: int, draws: torch.Generator) -> Tensor:
+    """`[classes, each, channels, height, width]`, made as in training: batch norm by the batch, and it moves along."""
+    generator.train()
+    with torch.no_grad():
+        images: Tensor = generator(*inputs_of(generator, generator.classes * each, draws))
+    generator.eval()
+    return images.reshape(each, generator.classes, *images.shape[1:]).transpose(0, 1)
 
 
 def fresh_generator(settings: GeneratorSettings, info: DatasetInfo, generator: torch.Generator) -> ImageGenerator:

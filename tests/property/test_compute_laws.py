@@ -32,6 +32,7 @@ METHODS = {
     "dp_ntk": "",
     "dp_kernel": "",
     "pe": "",
+    "gs_wgan": "",
     "dpgan": "\n        finetune = { expected_batch = 20, steps = 30, views = 2 }",
 }
 BASE = """
