@@ -10,7 +10,7 @@ from dpgen.events import DpEvent, EpsilonDelta
 
 
 def shuffled_epsilon(local: DpEvent, *, records: int, delta: float) -> float:
-    """epsilon at `delta`, under replace-one, of `records` outputs of the randomiser `local` in random order.
+    """Epsilon at `delta`, under replace-one, of `records` outputs of the randomiser `local` in random order.
 
     log(1 + (e^e0 - 1) / (e^e0 + 1) (8 sqrt(e^e0 ln(4 / delta) / n) + 8 e^e0 / n)) for e0 <= ln(n / (16 ln(2 / delta)));
     e0 itself, which holds without shuffling, where that is less or the condition fails.
@@ -23,7 +23,9 @@ def shuffled_epsilon(local: DpEvent, *, records: int, delta: float) -> float:
     validate.count(1, records=records)
     if not (isinstance(local, EpsilonDelta) and local.delta == 0):
         raise UnsupportedEvent(
-            local, accountant="shuffling", reason="its formula is for randomisers that are epsilon-DP with a pure epsilon"
+            local,
+            accountant="shuffling",
+            reason="its formula is for randomisers that are epsilon-DP with a pure epsilon",
         )
     pure = local.epsilon
     if not math.isfinite(pure):

@@ -173,9 +173,7 @@ def test_r9_a_release_holds_codes_only() -> None:
 def test_r9_labels_outside_are_refused_unquoted() -> None:
     records = ArrayRecords(torch.zeros(3, 1, 4, 4, dtype=torch.uint8), torch.tensor([0, 1, 7919]))
     with pytest.raises(DataError) as caught:
-        sampling(classes=2)._measure(
-            records, noise=SeededNoise(0), relation=ADD_OR_REMOVE_ONE, context=RunContext()
-        )
+        sampling(classes=2)._measure(records, noise=SeededNoise(0), relation=ADD_OR_REMOVE_ONE, context=RunContext())
     assert "7919" not in str(caught.value)
 
 
@@ -305,9 +303,7 @@ def test_prior_codes_are_public() -> None:
 def test_codes_of_another_shape() -> None:
     records = ArrayRecords(torch.zeros(3, 1, 4, 4, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64))
     with pytest.raises(DataError, match=r"codes must be \[records, 7\]"):
-        sampling(dimension=7)._measure(
-            records, noise=SeededNoise(0), relation=ADD_OR_REMOVE_ONE, context=RunContext()
-        )
+        sampling(dimension=7)._measure(records, noise=SeededNoise(0), relation=ADD_OR_REMOVE_ONE, context=RunContext())
 
 
 def test_the_metric_guarantee_is_graded() -> None:
