@@ -21,9 +21,9 @@ from dpgen.testing.conformance import TOY_INFO, parametrize_with_checks
 from dpgen.testing.conformance.selection import KINDS
 from dpgen.testing.toy import ToyConfig, ToyGenerator
 from dpgen_plugins.diffusion.examples import examples
+from dpgen_plugins.evolution.examples import examples as evolution_methods
 from dpgen_plugins.gan.examples import examples as gan_methods
 from dpgen_plugins.gan.examples import sharded_critics
-from dpgen_plugins.evolution.examples import examples as evolution_methods
 from dpgen_plugins.kernel.examples import examples as kernel_methods
 
 PRIVIMAGE, *OTHER_METHODS = examples()
