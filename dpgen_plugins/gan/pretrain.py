@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dpgen.data.datasets import PublicDataset
 from dpgen.data.info import DatasetInfo
+from dpgen.data.relabelled import relabelled
 from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.training_state import TrainingState
 from dpgen.noise import PublicRows
@@ -34,7 +35,7 @@ def pretrain(
 
     Privacy: none. Continues from its last checkpoint when there is one: every draw belongs to its step.
     """
-    public, labels = with_private_labels(public, info)
+    public = relabelled(public, info.class_names)
     optimizer = partial(torch.optim.Adam, lr=settings.learning_rate, betas=(0.9, 0.99))
     state = TrainingState(module.to(context.device), optimizer)
     own = partial(_named_draws, context)
@@ -45,10 +46,10 @@ def pretrain(
         while state.step < settings.steps:
             step = state.step
             draws = context.generator(f"{PHASE} {step}")
-            rows = torch.randint(len(labels), (settings.batch,), generator=draws)
+            rows = torch.randint(len(public), (settings.batch,), generator=draws)
             batch = public.images[rows].to(context.device).float() / 255
             random = PublicRows(settings.batch, draws, context.device)
-            inputs = pair_inputs(batch, labels[rows].to(context.device), views=1, random=random)
+            inputs = pair_inputs(batch, public.labels[rows].to(context.device), views=1, random=random)
             gradients = torch.autograd.grad(pair_losses(module, *inputs).mean(), list(state.trainable.values()))
             state.descend(dict(zip(state.trainable, gradients, strict=True)), rate_factor=1.0)
             generator_turn(module, step, settings=generator, draws=own)
@@ -61,18 +62,3 @@ def pretrain(
 
 def _named_draws(context: RunContext, purpose: str) -> torch.Generator:
     return context.generator(f"{PHASE} {purpose}")
-
-
-def with_private_labels(public: PublicDataset, info: DatasetInfo) -> tuple[PublicDataset, Tensor]:
-    """The public images to pretrain on and a private class for each. Class names are public facts.
-
-    Where public classes have the name of a private one, only those are taken, under that label. Else all are, the
-    classes dealt over the private ones in turn: unrelated, but told apart by their label, as the private ones will be.
-    """
-    named = {
-        own: info.class_names.index(name) for own, name in enumerate(public.class_names) if name in info.class_names
-    }
-    if not named:
-        return public, public.labels % info.classes
-    public = public.where(list(named))
-    return public, torch.tensor([named[int(label)] for label in public.labels], dtype=torch.int64)

@@ -8,4 +8,14 @@ import dpgen
 @dpgen.hookimpl
 def dpgen_register_generators() -> list[type[dpgen.Generator]]:
     """The generators; torch is imported only when they are asked for."""
-    return []
+    from dpgen_plugins.vae.dp_vae import DpVae
+
+    return [DpVae]
+
+
+@dpgen.hookimpl
+def dpgen_conformance_examples(info: dpgen.DatasetInfo) -> list[object]:
+    """Every method, tiny."""
+    from dpgen_plugins.vae.examples import examples
+
+    return [*examples()]

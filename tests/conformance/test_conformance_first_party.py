@@ -25,12 +25,13 @@ from dpgen_plugins.evolution.examples import examples as evolution_methods
 from dpgen_plugins.gan.examples import examples as gan_methods
 from dpgen_plugins.gan.examples import sharded_critics
 from dpgen_plugins.kernel.examples import examples as kernel_methods
+from dpgen_plugins.vae.examples import examples as vae_methods
 
 PRIVIMAGE, *OTHER_METHODS = examples()
 GENERATORS = [ToyGenerator(ToyConfig(expected_batch=8, steps=2)), PRIVIMAGE, *kernel_methods(), *evolution_methods()]
 MECHANISMS = [*mechanisms(TOY_INFO), sharded_critics(TOY_INFO)]
 ACCOUNTANTS = [RdpAccountant(), GdpAccountant(), GdpCltAccountant()]
-SLOW = [*OTHER_METHODS, *gan_methods(), PldAccountant(), PrvAccountant(), ContourAccountant()]
+SLOW = [*OTHER_METHODS, *gan_methods(), *vae_methods(), PldAccountant(), PrvAccountant(), ContourAccountant()]
 METRICS = [getattr(metrics, name)() for name in metrics.__all__]
 
 
