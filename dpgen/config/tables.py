@@ -186,8 +186,11 @@ class RunConfig(Table):
     """Seed of public randomness alone: initial weights, public training, sampling. Privacy noise never uses it."""
     count: int = Field(default=1000, ge=1)
     """Synthetic images to make."""
-    format: Literal["auto", "parquet", "npz"] = "auto"
-    """How synthetic images are stored; "auto" is Parquet where pyarrow is installed, else npz."""
+    format: Literal["auto", "parquet", "npz", "imagefolder"] = "auto"
+    """How synthetic images are stored; "auto" is Parquet where pyarrow is installed, else npz; "imagefolder" is a PNG
+    file an image in class folders, with metadata.csv."""
+    license: str = Field(default="unknown", pattern=r"^[a-z0-9][a-z0-9.+-]*$")
+    """Under which the owner gives the release away, as the Hugging Face Hub spells licences: cc-by-4.0, mit, other."""
 
     @property
     def folder(self) -> Path:

@@ -5,6 +5,7 @@ Each file reads back through `dpgen.data.sources` to the same 8-bit images.
 
 from __future__ import annotations
 
+import csv
 import json
 import zipfile
 from collections.abc import Sequence
@@ -24,9 +25,12 @@ from dpgen.data.datasets import SyntheticDataset
 from dpgen.data.sources.glyph_masters import font_path
 from dpgen.data.sources.parquet_file import pyarrow_parquet
 from dpgen.errors import DataError, StorageError
-from dpgen.storage import write_atomically
+from dpgen.storage import flush_durably, rename_durably, write_atomically
 
 _ROW_GROUP = 5_000
+METADATA = "metadata.csv"
+"""Beside the class folders, as the Hugging Face Hub reads them: `file_name,label`, one line an image."""
+
 _UNSAFE = frozenset('/\\:*?"<>|')  # in a folder's name, on one system or another
 
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
@@ -68,18 +72,20 @@ def write_parquet(dataset: SyntheticDataset, path: Path) -> None:
 
 
 def write_folder(dataset: SyntheticDataset, folder: Path) -> None:
-    """One folder per class, also for a class without images, and one PNG per image, named by its row.
+    """One folder per class, also for a class without images, one PNG per image, named by its row, and `METADATA`.
 
     Reading it back gives the images class by class; `class_names` restores the order of the classes.
     Raises: `DataError` when a class name cannot name a folder everywhere, or when `folder` already holds something;
     `StorageError` when it cannot be written.
     """
-    _check_folder_names(dataset.class_names)
+    check_folder_names(dataset.class_names)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise DataError(f"expected an empty folder; found {folder} in use. Choose another one.")
     try:
-        with TemporaryDirectory(prefix=f".{folder.name}.", dir=_made(folder.parent)) as staging:
-            _fill(dataset, _made(Path(staging) / "whole")).replace(folder)  # all of it appears, or nothing
+        with TemporaryDirectory(prefix=f".{folder.name}.", suffix=".tmp", dir=_made(folder.parent)) as staging:
+            whole = _fill(dataset, _made(Path(staging) / "whole"))
+            flush_durably(whole)
+            rename_durably(whole, folder)  # all of it appears, or nothing
     except OSError as error:
         raise StorageError(
             f"expected to write {folder}; found: {error.strerror}. Check the path and the disk."
@@ -152,8 +158,13 @@ def _made(folder: Path) -> Path:
 def _fill(dataset: SyntheticDataset, folder: Path) -> Path:
     for name in dataset.class_names:
         _made(folder / name)
+    lines = [("file_name", "label")]
     for row, (image, label) in enumerate(zip(_pixels(dataset.images), dataset.labels.tolist(), strict=True)):
-        (folder / dataset.class_names[label] / f"{row:06d}.png").write_bytes(_png(image))
+        name = dataset.class_names[label]
+        (folder / name / f"{row:06d}.png").write_bytes(_png(image))
+        lines.append((f"{name}/{row:06d}.png", name))
+    with (folder / METADATA).open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(lines)
     return folder
 
 
@@ -174,7 +185,7 @@ def _enlarged(images: Tensor) -> NDArray[np.uint8]:
     return _pixels(large.clamp(0, 255).round().to(torch.uint8).expand(-1, 3, -1, -1))
 
 
-def _check_folder_names(names: Sequence[str]) -> None:
+def check_folder_names(names: Sequence[str]) -> None:
     """`DataError` unless every name makes a folder of its own on every system, case-blind ones included."""
     bad = [n for n in names if not n.isprintable() or set(n) & _UNSAFE or n.startswith(".") or n != n.strip(" .")]
     if bad or len({n.casefold() for n in names}) != len(names):

@@ -22,10 +22,10 @@ from dpgen.evaluation.scores import Scores
 from dpgen.mechanisms.context import Progress
 from dpgen.pipeline.release import CONFIG, MODEL
 from dpgen.pipeline.scoring import scoring
+from dpgen.pipeline.storing import stored_images
 from dpgen.plugins.registry import Registry
 from dpgen.storage import parse_json, read
 
-_PATTERNS = ("train.parquet", "train.npz")
 _DEFAULTS = EvaluationConfig()
 
 Named = dict[str, type[ImageSource]]
@@ -90,11 +90,8 @@ def evaluate(
 
 def _images(spelling: str) -> str:
     """Where the images of a run folder or of a release are; any other spelling stays as it is."""
-    for folder in (Path(spelling) / "release" / "synthetic", Path(spelling) / "synthetic"):
-        for name in _PATTERNS:
-            if (folder / name).is_file():
-                return str(folder / name)
-    return spelling
+    found = stored_images(Path(spelling) / "release") or stored_images(Path(spelling))
+    return spelling if found is None else str(found)
 
 
 def _opened(spelling: str, named: Named, comparison: Comparison) -> ImageSource:

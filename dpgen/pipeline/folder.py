@@ -149,9 +149,12 @@ class RunFolder:
         return str(self._stored()["run"])
 
     def sweep(self) -> None:
-        """Remove the half-written files that a killed process may have left among those to be released."""
-        for leftover in self.staging.rglob(".*.tmp"):
-            leftover.unlink()
+        """Remove the half-written files and folders that a killed process may have left among those to be released."""
+        for leftover in sorted(self.staging.rglob(".*.tmp")):
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink(missing_ok=True)  # gone with its folder
 
     def complete(self) -> None:
         """Put the staged release in place, in one atomic step, then forget the run key."""

@@ -19,6 +19,7 @@ from dpgen.generators.base import Generator, PublicInfo, Task
 from dpgen.ledger import Ledger
 from dpgen.pipeline.prior import beside, prior_charge, with_counts, with_given_shares, without_counts
 from dpgen.pipeline.scoring import Scoring, scoring
+from dpgen.pipeline.storing import require_form
 from dpgen.pipeline.validation import planned, validation_charge, validation_source
 from dpgen.plugins.registry import Registry
 
@@ -109,6 +110,7 @@ def prepare(
     private = open_source(config.data.private, named=named, class_names=declared, may_be_absent=absent)
     public = public_source(config.data, named)
     info = declared_info(config.data, private)
+    require_form(config.run.format, info.class_names)
     _require_enough_to_score(config, info)
     public_info = None if public is None else PublicInfo(public.name, info.shape, public.class_names())
     task = with_given_shares(Task(info, public_info, config.run.count), config.labels, generator)

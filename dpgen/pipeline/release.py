@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ import safetensors.torch
 from dpgen import report
 from dpgen.data.datasets import SyntheticDataset
 from dpgen.data.info import Unit
-from dpgen.data.writing import contact_sheet, rows_by_class, write_npz, write_parquet
+from dpgen.data.writing import contact_sheet, rows_by_class
 from dpgen.generators.base import Generator, Task
 from dpgen.ledger import read_ledger
 from dpgen.pipeline.folder import RunFolder
 from dpgen.pipeline.opening import Opened
 from dpgen.pipeline.planning import Prepared
+from dpgen.pipeline.storing import SYNTHETIC, write_synthetic
 from dpgen.record import LEDGER, RunRecord, caveats, installed_versions
 from dpgen.record import NAME as RECORD
 from dpgen.storage import digest, read, write_atomically
@@ -40,7 +41,8 @@ def publish(
 ) -> RunRecord:
     """Build the release in the staging folder, write the internal report, and put the release in place."""
     staging = folder.staging
-    write_synthetic(synthetic, staging / "synthetic", prepared.config.run.format)
+    shutil.rmtree(staging / SYNTHETIC, ignore_errors=True)  # of a process that died while it wrote them
+    write_synthetic(synthetic, staging / SYNTHETIC, prepared.config.run.format)
     write_model(prepared.generator, prepared.config.method.settings, prepared.task, staging / MODEL)
     write_atomically(staging / report.SAMPLES, samples_sheet(synthetic))
     write_atomically(staging / LEDGER, read(folder.ledger))
@@ -56,15 +58,6 @@ def publish(
     write_atomically(folder.report, internal.encode())
     folder.complete()
     return record
-
-
-def write_synthetic(synthetic: SyntheticDataset, folder: Path, form: str) -> Path:
-    """Write the images into `folder` as "parquet", "npz", or "auto": Parquet where pyarrow is installed, else npz."""
-    if form == "auto":
-        form = "parquet" if find_spec("pyarrow") else "npz"
-    path = folder / f"train.{form}"
-    (write_parquet if form == "parquet" else write_npz)(synthetic, path)
-    return path
 
 
 def write_model(generator: Generator, settings: Mapping[str, Any], task: Task, folder: Path) -> None:

@@ -14,7 +14,8 @@ from dpgen.data.datasets import SyntheticDataset
 from dpgen.data.info import DatasetInfo, Shape
 from dpgen.errors import DpgenError, StorageError
 from dpgen.generators.base import Generator, PublicInfo, Task
-from dpgen.pipeline.release import CONFIG, MODEL, WEIGHTS, samples_sheet, write_synthetic
+from dpgen.pipeline.release import CONFIG, MODEL, WEIGHTS, samples_sheet
+from dpgen.pipeline.storing import write_synthetic
 from dpgen.plugins.registry import Registry
 from dpgen.storage import parse_json, write_atomically
 

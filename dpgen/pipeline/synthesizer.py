@@ -33,6 +33,7 @@ from dpgen.pipeline.folder import RunFolder
 from dpgen.pipeline.released import load_released
 from dpgen.pipeline.run import run
 from dpgen.pipeline.sampling import sample
+from dpgen.pipeline.storing import stored_images
 from dpgen.plugins.registry import Registry, default_registry
 from dpgen.record import RunRecord
 
@@ -177,8 +178,8 @@ class Synthesizer:
     def synthetic(self) -> SyntheticDataset:
         """The images of the release. Raises: `InvalidValue` before `fit`."""
         _, task = load_released(self._fitted, self._registry)
-        (path,) = (self._fitted / "synthetic").glob("train.*")
-        table = open_source(str(path), named={}).load(task.info.shape)
+        place, info = stored_images(self._fitted), task.info
+        table = open_source(str(place), named={}, class_names=info.class_names).load(info.shape)
         return SyntheticDataset(table.images.float() / 255, table.labels, table.class_names)
 
     def _config(self, declared: dict[str, Any], root: Path, count: int) -> Config:

@@ -8,6 +8,7 @@ from dpgen.storage.documents import parse_json
 from dpgen.storage.files import (
     append_durably,
     digest,
+    flush_durably,
     read,
     remove_durably,
     rename_durably,
@@ -25,6 +26,7 @@ __all__ = [
     "digest",
     "failing",
     "failpoint",
+    "flush_durably",
     "parse_json",
     "read",
     "read_sealed",

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from dpgen.data.info import DatasetInfo
 
 
-_FORMATS = ("parquet", "npz", "auto")
-
-
 def sample(
     run: Annotated[Path, typer.Argument(help="A run folder, or its release folder.")],
     count: Annotated[int, typer.Option(help="Images to make.", min=1)] = 1000,
@@ -27,7 +24,7 @@ def sample(
     ] = None,
     seed: Annotated[int, typer.Option(help="Public seed: equal seeds give equal images.", min=0)] = 0,
     out: Annotated[Optional[Path], typer.Option(help="Folder for the images; default RUN/samples/SEED.")] = None,  # noqa: UP045
-    form: Annotated[str, typer.Option("--format", help="parquet, npz or auto.")] = "auto",
+    form: Annotated[str, typer.Option("--format", help="parquet, npz, imagefolder or auto.")] = "auto",
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -37,13 +34,15 @@ def sample(
     from dpgen.errors import ConfigError
     from dpgen.pipeline.released import load_released, write_samples
     from dpgen.pipeline.sampling import sample as draw_sample
+    from dpgen.pipeline.storing import FORMS, require_form
     from dpgen.plugins.registry import default_registry
     from dpgen.record import NAME as RECORD
 
-    if form not in _FORMATS:
-        raise ConfigError(f"--format is one of {', '.join(_FORMATS)}; found {form!r}. Choose one of them.")
+    if form not in FORMS:
+        raise ConfigError(f"--format is one of {', '.join(FORMS)}; found {form!r}. Choose one of them.")
     output = Output(json=json, quiet=quiet)
     generator, task = load_released(run, default_registry())
+    require_form(form, task.info.class_names)
     wanted = None if labels is None else _dealt(labels, task.info, count)
     with output.progress({}) as progress:
         made = draw_sample(generator, task, count, labels=wanted, seed=seed, progress=progress)

@@ -13,6 +13,9 @@ from dpgen.data.info import Shape
 from dpgen.data.sources.base import ImageSource, ImageTable, checked_labels, declared_class_names
 from dpgen.errors import DataError
 
+METADATA = ("metadata.csv", "metadata.jsonl")
+"""Lists that the Hugging Face Hub keeps beside class folders. They are no records; the folders say the classes."""
+
 
 @final
 class FolderSource(ImageSource):
@@ -20,8 +23,9 @@ class FolderSource(ImageSource):
 
     Classes are the folder names in the order of their code points, or `class_names` where the owner gives them in
     another order or declares a class that has no folder. A class folder may be empty. Files are taken class by class,
-    by name; hidden files are ignored, every other file counts as an image, corrupt or not. A link may point to another
-    place in the folder; one that leads out of it is refused, so that nobody's other files become records.
+    by name; hidden files are ignored, every other file counts as an image, corrupt or not. Beside the class folders
+    only the Hub's lists (`METADATA`) may lie, which are not read. A link may point to another place in the folder; one
+    that leads out of it is refused, so that nobody's other files become records.
     """
 
     name = "folder"
@@ -74,7 +78,7 @@ class FolderSource(ImageSource):
         return ImageTable(images, checked_labels(labels, len(classes), where=str(self._folder)), classes)
 
     def _class_folders(self) -> tuple[str, ...]:
-        entries = self._entries(self._folder)
+        entries = [entry for entry in self._entries(self._folder) if entry.name not in METADATA]
         for entry in entries:
             if not entry.is_dir():
                 raise DataError(

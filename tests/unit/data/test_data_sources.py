@@ -78,7 +78,7 @@ def test_files_read_back_bit_for_bit(synthetic, tmp_path, clock, write, channels
 def test_folder_reads_back_class_by_class(synthetic, tmp_path):
     made = synthetic(3)
     write_folder(made, tmp_path / "made")
-    assert sorted(os.listdir(tmp_path / "made")) == ["cat", "dog", "none here"]  # the empty class too
+    assert sorted(os.listdir(tmp_path / "made")) == ["cat", "dog", "metadata.csv", "none here"]  # the empty class too
     read = open_source(str(tmp_path / "made"), named={}).load(Shape(3, 6, 5))
     order = torch.argsort(made.labels, stable=True)
     assert torch.equal(read.images, eight_bit(made)[order])
