@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
-from typing import final
+from multiprocessing.process import BaseProcess
+from typing import Final, final
 
 import torch
 
@@ -18,6 +18,17 @@ from dpgen.pipeline.grid.cells import Cell
 from dpgen.pipeline.grid.notes import Note
 from dpgen.pipeline.grid.worker import RegistryOf, work
 from dpgen.plugins.registry import default_registry
+
+_IMPORTED_ONCE: Final = (
+    "dpgen.pipeline.run",
+    "dpgen.accountants.pld",
+    "dpgen.mechanisms.dp_sgd",
+    "dpgen.plugins.builtin",
+    "matplotlib.figure",
+    "scipy.stats",
+    "torch._dynamo",
+)
+"""What every cell needs; the server that the cells' processes are forked from imports it before."""
 
 Told = Callable[[Cell, str], None]
 """Hears of a cell that it "begins", "goes on", "is done", or "failed"."""
@@ -30,7 +41,7 @@ class _Busy:
 
     cell: Cell
     device: str
-    process: SpawnProcess
+    process: BaseProcess
     alive: Connection
 
 
@@ -89,7 +100,8 @@ def _begun(cell: Cell, device: str, registry_of: RegistryOf) -> _Busy:
     if compute.device == "auto":
         compute = compute.model_copy(update={"device": device})
     config = cell.config.model_copy(update={"compute": compute})
-    context = multiprocessing.get_context("spawn")  # a forked child would inherit the pipes of the others
+    context = multiprocessing.get_context("forkserver")  # forked from here, it would hold the pipes of the others
+    context.set_forkserver_preload([work.__module__, *_IMPORTED_ONCE])
     theirs, ours = context.Pipe(duplex=False)
     process = context.Process(target=work, args=(config, theirs, registry_of), name=cell.name)
     process.start()

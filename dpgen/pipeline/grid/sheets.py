@@ -42,7 +42,7 @@ def price_sheets(grid: Grid, rows: Sequence[Priced]) -> tuple[Sheet, ...]:
 def _results(grid: Grid, block: Block, rows: Sequence[Row]) -> Sheet:
     axes, compared = _varied(block), grid.metrics[0] == "accuracy" and any(row.published for row in rows)
     marks = _marks(rows) if compared else {}
-    columns = (*axes, *grid.metrics, *(("published",) if compared else ()), "noise", "epsilon", "time", "seeds")
+    columns = (*axes, *grid.metrics, *(("published",) if compared else ()), "noise", "proved epsilon", "time", "seeds")
     lines = []
     for row in rows:
         shown = [row.coordinates[axis] for axis in axes]
@@ -67,7 +67,7 @@ def _prices(block: Block, rows: Sequence[Priced]) -> Sheet:
         lines.append((*(row.cell.coordinates[axis] for axis in axes), charges or NONE, total, str(row.seeds)))
         if row.error:
             notes.append(f"cannot be run: {row.cell.name}: {row.error}")
-    columns = (*axes, "noise multiplier of each charge", "epsilon", "seeds")
+    columns = (*axes, "noise multiplier of each charge", "proved epsilon", "seeds")
     return Sheet(_title(block), columns, tuple(lines), tuple(notes))
 
 
