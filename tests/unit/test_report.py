@@ -101,7 +101,9 @@ def test_the_card_has_front_matter_and_the_charges():
     head = card(RECORD).split("---")[1]
     assert re.search(r"^  epsilon: 1.00001$", head, re.MULTILINE)
     assert re.search(r"^  private: true$", head, re.MULTILINE)
-    assert "| query | `Gaussian(2)` |" in card(RECORD)
+    assert "| query | a sum with Gaussian noise, 2 times as large as what one image can add | `Gaussian(2)` |" in card(
+        RECORD
+    )
 
 
 @pytest.mark.parametrize(
