@@ -9,8 +9,9 @@ import dpgen
 def dpgen_register_generators() -> list[type[dpgen.Generator]]:
     """The generators; torch is imported only when they are asked for."""
     from dpgen_plugins.vae.dp_vae import DpVae
+    from dpgen_plugins.vae.lipschitz_vae import LipschitzVae
 
-    return [DpVae]
+    return [DpVae, LipschitzVae]
 
 
 @dpgen.hookimpl

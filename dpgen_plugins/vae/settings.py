@@ -40,3 +40,38 @@ class LatentPriorSettings(_Settings):
         default=1.25, gt=0, description="length that a record's code is clipped to, over the square root of `latent`"
     )
     temperature: float = Field(default=1.0, gt=0, description="factor on the deviation of codes when images are made")
+
+
+class CertifiedVaeSettings(_Settings):
+    """The autoencoder of `lipschitz_vae`, trained on public images alone."""
+
+    latent: int = Field(default=16, ge=1, description="numbers of a code")
+    width: int = Field(default=16, ge=4, multiple_of=4, description="channels of the largest map, doubled at a halving")
+    likelihood: Literal["bernoulli", "logistic"] = Field(default="bernoulli", description="of a pixel, as in `dp_vae`")
+    certified: bool = Field(
+        default=True,
+        description="an encoder of bounded norm, which adds a guarantee graded by distance; the price rests on "
+        "the clip and is the same without",
+    )
+    gain: float = Field(default=0.5, gt=0, description="Lipschitz constant of the certified encoder, in radii by pixel")
+    blur: float = Field(
+        default=0.1, gt=0, description="deviation of the noise on codes that the decoder learns from, in radii"
+    )
+
+
+class PosteriorSettings(_Settings):
+    """How the private records are sampled. The deviation of the noise is solved from the budget."""
+
+    places: int | None = Field(
+        default=None,
+        ge=1,
+        description="places of each class, filled up where it has fewer records; the declared average by default. The "
+        "price holds whatever the true counts are",
+    )
+    promised: bool = Field(
+        default=False, description="the owner promises that each class has so many records, which is priced lower"
+    )
+    draws: int | None = Field(
+        default=None, ge=1, description="noisy codes of each class; ten for each place by default"
+    )
+    temperature: float = Field(default=1.0, gt=0, description="factor on the deviation of codes when images are made")

@@ -47,7 +47,7 @@ class ElboLoss:
         assert isinstance(module, Vae)
         mean, log_variance = module.encoder(images, labels)
         codes = mean + (log_variance / 2).exp() * noise
-        surprise = _SURPRISE[self.settings.likelihood](module.decoder(codes, labels), images).flatten(1).sum(1)
+        surprise = SURPRISE[self.settings.likelihood](module.decoder(codes, labels), images).flatten(1).sum(1)
         divergence = (mean.square() + log_variance.exp() - 1 - log_variance) / 2
         divergence = divergence.clamp(min=self.settings.free_bits).sum(1)
         losses: Tensor = (surprise + self.settings.beta * divergence) / images[0].numel()
@@ -73,4 +73,5 @@ def _logistic(parameters: Tensor, images: Tensor) -> Tensor:
     return torch.where(images < half, F.softplus(-upper), torch.where(images > 1 - half, F.softplus(lower), between))
 
 
-_SURPRISE: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {"bernoulli": _bernoulli, "logistic": _logistic}
+SURPRISE: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {"bernoulli": _bernoulli, "logistic": _logistic}
+"""-log p of each pixel `[n, c, h, w]`, by the likelihood's name."""

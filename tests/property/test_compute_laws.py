@@ -33,6 +33,7 @@ METHODS = {
     "dp_kernel": "",
     "pe": "",
     "gs_wgan": "",
+    "lipschitz_vae": "\n        posterior = { draws = 20 }",
     "dp_vae": "\n        finetune = { expected_batch = 20, steps = 30, views = 2 }",
     "dpgan": "\n        finetune = { expected_batch = 20, steps = 30, views = 2 }",
 }
