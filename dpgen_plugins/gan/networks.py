@@ -43,8 +43,7 @@ class Discriminator(nn.Module):
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """One number per image in [0, 1], `[n]`: above 1 surely real, below -1 surely generated."""
         features = self.maps(2 * images - 1).flatten(1)
-        scale = features.shape[1] ** -0.5  # keeps the projection's gradients of the size of the others
-        score: Tensor = self.real(features).squeeze(1) + scale * (self.table(labels) * features).sum(1)
+        score: Tensor = self.real(features).squeeze(1) + (self.table(labels) * features).sum(1)
         return score
 
 

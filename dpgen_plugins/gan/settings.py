@@ -12,7 +12,7 @@ class _Settings(BaseModel):
 class GeneratorSettings(_Settings):
     """The generator; see `dpgen.networks.image_generator.ImageGenerator`."""
 
-    latent: int = Field(default=32, ge=1, description="random inputs of an image")
+    latent: int = Field(default=10, ge=1, description="random inputs of an image; many of them drown its class")
     width: int = Field(default=16, ge=1, description="channels of the last hidden layer")
 
 
