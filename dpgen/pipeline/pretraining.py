@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import torch
 
-from dpgen.config import Config, validated
+from dpgen.config import Config, DataConfig, validated
 from dpgen.data.datasets import PublicDataset
+from dpgen.data.info import Shape
 from dpgen.data.sources.spelling import open_source
 from dpgen.distributed import World, joined
 from dpgen.errors import ConfigError, ResumeError, StorageError
@@ -97,9 +98,15 @@ def _public(config: Config, registry: Registry, sources: Named) -> PublicDataset
     source = public_source(config.data, named)
     if source is None:
         raise ConfigError("data.public: expected images to train on; found none. Set it.")
-    private = open_source(config.data.private, named=named, class_names=config.data.classes, may_be_absent=True)
-    table = source.load(image_shape(config.data, private))
+    table = source.load(_shape(config.data, named))
     return PublicDataset(source.name, table.images, table.labels, table.class_names)
+
+
+def _shape(data: DataConfig, named: Named) -> Shape:
+    """What `[data]` declares, else what the private source states without being opened."""
+    if data.size is not None and data.channels is not None:
+        return Shape(data.channels, data.size, data.size)
+    return image_shape(data, open_source(data.private, named=named, class_names=data.classes))
 
 
 def _identity(config: Config, public: PublicSet) -> dict[str, Any]:

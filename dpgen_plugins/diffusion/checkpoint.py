@@ -21,6 +21,7 @@ from dpgen_plugins.diffusion.space import PIXELS, Space
 
 PART: Final = "diffusion"
 TABLE: Final = "class_table.weight"
+_KINDS: Final[dict[str, type[BaseModel]]] = {"network": NetworkSettings, "noise_levels": NoiseLevelSettings}
 
 
 def training_facts(settings: TrainingSettings) -> dict[str, Any]:
@@ -60,7 +61,9 @@ def fitting(
     """
     manifest = read_manifest(Path(folder), part)
     expected = dict(settings) | ({} if training is None else {"training": training_facts(training)})
-    found = dict(manifest.settings) | {"training": _completed(training, manifest.training)}
+    found = dict(manifest.settings) | {"training": manifest.training}
+    kinds = _KINDS | ({} if training is None else {"training": type(training)})
+    found |= {name: _completed(kinds[name], found[name]) for name in kinds.keys() & found.keys()}
     differing = [key for name in expected for key in _differences(expected[name], found.get(name), name)]
     if differing:
         raise ConfigError(
@@ -120,16 +123,13 @@ def starting_table(table: Tensor, public: tuple[str, ...], private: tuple[str, .
     return torch.stack([*rows, no_class])
 
 
-def _completed(training: TrainingSettings | None, found: Mapping[str, Any]) -> Mapping[str, Any]:
+def _completed(kind: type[BaseModel], found: Any) -> dict[str, Any]:
     """`found`, with the defaults of settings that there were not yet when it was written."""
-    if training is None:
-        return found
-    kind: type[BaseModel] = type(training)
     try:
-        return training_facts(kind.model_validate(dict(found)))  # type: ignore[arg-type]
+        return kind.model_validate(found).model_dump(mode="json", exclude={"checkpoint"})
     except ValidationError as error:
         raise StorageError(
-            f"expected a manifest with training settings of this version of dpgen; found {error.error_count()} others. "
+            f"expected a manifest with settings of this version of dpgen; found {error.error_count()} others. "
             "Make the weights anew with `dpgen pretrain`."
         ) from None
 
