@@ -12,6 +12,7 @@ from dpgen.cli.commands.bench import bench
 from dpgen.cli.commands.check import check
 from dpgen.cli.commands.cite import cite
 from dpgen.cli.commands.config import config
+from dpgen.cli.commands.data import data
 from dpgen.cli.commands.demo import demo
 from dpgen.cli.commands.doctor import doctor
 from dpgen.cli.commands.evaluate import evaluate
@@ -42,6 +43,7 @@ for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(config, name="config", rich_help_panel="Make images")
+app.add_typer(data, name="data", rich_help_panel="Make images")
 
 
 @app.callback()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from dpgen.data.decoding import OnCorrupt
 from dpgen.data.info import Shape
 from dpgen.data.sources.base import ImageSource, ImageTable
 from dpgen.data.sources.named.facts import NAMED, NamedSet
-from dpgen.data.sources.named.layouts import Layout, ParquetLayout
 from dpgen.data.sources.named.place import VARIABLE, data_folder
+from dpgen.data.sources.named.published import BY_HAND, REMOTE, layouts
 from dpgen.errors import DataError
-
-_ALIASES: Final = {"tiny_imagenet": "tiny_imagenet32"}
 
 
 class NamedSource(ImageSource):
@@ -39,16 +37,11 @@ class NamedSource(ImageSource):
         Raises: `DataError` that names the folder and the files where there is none.
         """
         folder = data_folder()
-        for layout in layouts(self.facts):
+        for layout in layouts(self.facts.name):
             files = layout.find(folder, train=self.train)
             if files is not None:
                 return layout.load(files, shape, train=self.train, on_corrupt=on_corrupt)
         raise _absent(self.facts, train=self.train)
-
-
-def layouts(facts: NamedSet) -> tuple[Layout, ...]:
-    """The forms in which a data set is accepted, in the order in which they are looked for."""
-    return (ParquetLayout(facts, alias=_ALIASES.get(facts.name)),)
 
 
 def named_sources() -> list[type[ImageSource]]:
@@ -69,8 +62,9 @@ def _has_test(facts: NamedSet) -> bool:
 
 
 def _absent(facts: NamedSet, *, train: bool) -> DataError:
-    wanted = "; or ".join(layout.expected(train=train) for layout in layouts(facts))
+    wanted = "; or ".join(layout.expected(train=train) for layout in layouts(facts.name))
+    way = f"`dpgen data fetch {facts.name}` fetches them" if facts.name in REMOTE else BY_HAND[facts.name]
     return DataError(
         f"expected {facts.title} in {data_folder()}: {wanted}; found none of these. "
-        f"Put the files there, or set {VARIABLE} to the folder that holds them."
+        f"Put the files there, or set {VARIABLE} to the folder that holds them; {way}."
     )
