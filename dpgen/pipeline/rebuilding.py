@@ -42,7 +42,7 @@ def rebuild_pages(run: Path, *, registry: Registry | None = None) -> tuple[Page,
     pages = {release / REPORT: report.html(record, release, accountant=kind), release / CARD: report.card(record)}
     if release == folder.release and folder.internal.is_dir():
         pages[folder.report] = report.html(
-            record, release, internal=True, scores=_scores(folder.scores), accountant=kind
+            record, release, internal=True, scores=read_scores(folder.scores), accountant=kind
         )
     return tuple(_written(path, text.encode()) for path, text in pages.items())
 
@@ -66,7 +66,7 @@ def _require_released(record: RunRecord, release: Path) -> None:
         )
 
 
-def _scores(path: Path) -> Mapping[str, Any] | None:
+def read_scores(path: Path) -> Mapping[str, Any] | None:
     """What `Scores.to_json` gave; None for a run without scores. Raises: `StorageError` for a damaged file."""
     if not path.exists():
         return None

@@ -9,6 +9,8 @@ Cells = Sequence[str]
 _LATEX = {
     "\\": r"\textbackslash{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
@@ -22,7 +24,7 @@ def markdown_table(head: Cells, rows: Sequence[Cells], notes: Mapping[str, str],
     """A pipe table, columns as wide as their widest cell; from column `first_number` on, cells are right-aligned
     where they are numbers. Notes, mark -> text, stand below.
     """
-    lines = [tuple(cell.translate(_MARKDOWN) for cell in row) for row in (head, *rows)]
+    lines = [tuple(map(markdown_text, row)) for row in (head, *rows)]
     widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(head))]
     numeric = _numeric(rows, len(head), first_number)
 
@@ -35,7 +37,7 @@ def markdown_table(head: Cells, rows: Sequence[Cells], notes: Mapping[str, str],
 
     rule = (f"{'-' * (width - 1)}:" if right else "-" * width for width, right in zip(widths, numeric, strict=True))
     table = [line(lines[0]), f"| {' | '.join(rule)} |", *map(line, lines[1:])]
-    below = [f"({mark}) {text.translate(_MARKDOWN)}" for mark, text in notes.items()]
+    below = [f"({mark}) {markdown_text(text)}" for mark, text in notes.items()]
     return "\n".join([*table, *([""] if below else []), *below])
 
 
@@ -43,22 +45,28 @@ def latex_table(head: Cells, rows: Sequence[Cells], notes: Mapping[str, str], *,
     """A `tabular` with the rules of the package booktabs; the notes, mark -> text, are lines below it."""
     numeric = _numeric(rows, len(head), first_number)
     columns = "".join("r" if right else "l" for right in numeric)
-    body = [" & ".join(map(_latex, row)) + r" \\" for row in rows]
+    body = [" & ".join(map(latex_text, row)) + r" \\" for row in rows]
     lines = [
         "% needs \\usepackage{booktabs}",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
-        " & ".join(map(_latex, head)) + r" \\",
+        " & ".join(map(latex_text, head)) + r" \\",
         r"\midrule",
         *body,
         r"\bottomrule",
         r"\end{tabular}",
     ]
-    below = [rf"\par ({_latex(mark)}) {_latex(text)}" for mark, text in notes.items()]
+    below = [rf"\par ({latex_text(mark)}) {latex_text(text)}" for mark, text in notes.items()]
     return "\n".join([*lines, *below])
 
 
-def _latex(text: str) -> str:
+def markdown_text(text: str) -> str:
+    """Text that a Markdown table shows as it is."""
+    return text.translate(_MARKDOWN)
+
+
+def latex_text(text: str) -> str:
+    """Text that LaTeX sets as it is."""
     return "".join(_LATEX.get(character, character) for character in text)
 
 

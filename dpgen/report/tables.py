@@ -10,18 +10,17 @@ import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from dpgen.budget import VALIDATION, BoundKind
 from dpgen.record import RunRecord
 from dpgen.report.markup import latex_table, markdown_table
-from dpgen.report.wording import WORTH, number, upper_bound
+from dpgen.report.wording import number, upper_bound
 
 ESTIMATE = "estimate"
 """Marks an epsilon that no proof stands behind."""
 
-Form = Literal["markdown", "latex", "json"]
-FORMS: tuple[Form, ...] = ("markdown", "latex", "json")
+FORMS = ("markdown", "latex", "json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +93,8 @@ def rows_of(runs: Iterable[Measured]) -> tuple[Row, ...]:
     return tuple(_row(group) for group in groups.values())
 
 
-def rendered(rows: Sequence[Row], form: Form, *, scores: Sequence[str] | None = None) -> str:
-    """The table as text; `json` gives a list. `scores` names the columns wanted, default: all that a row has."""
+def rendered(rows: Sequence[Row], form: str, *, scores: Sequence[str] | None = None) -> str:
+    """The table in one of `FORMS`, "json" a list of rows. `scores` names the columns wanted, default: all there are."""
     if form == "json":
         return json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False)
     names = tuple(dict.fromkeys(name for row in rows for name in row.scores)) if scores is None else tuple(scores)
@@ -173,7 +172,7 @@ def _cells(row: Row, names: Sequence[str], notes: Mapping[str, str]) -> tuple[st
 
 
 def _worth(kind: BoundKind | None) -> str:
-    return "not stated" if kind is None else ESTIMATE if kind == "approximation" else WORTH[kind].split(":")[0]
+    return "not stated" if kind is None else ESTIMATE if kind == "approximation" else kind
 
 
 def duration(seconds: float) -> str:

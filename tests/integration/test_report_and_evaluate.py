@@ -69,6 +69,26 @@ def test_no_page_is_made_of_files_that_were_not_released(finished: Path) -> None
         rebuild_pages(finished / "nowhere")
 
 
+def test_runs_make_one_table_with_scores_and_time_for_the_owner_alone(finished: Path) -> None:
+    root = finished / "run"
+    invoke = lambda *arguments: CliRunner().invoke(app, ["report", *map(str, arguments)])  # noqa: E731
+    (row,) = json.loads(invoke(root, "--format", "json").stdout)
+    assert row["method"] == "toy"
+    assert row["kind"] == "bound"
+    assert row["scores"]["accuracy"]["runs"] == 1
+    assert row["seconds"] > 0
+    (released,) = json.loads(invoke(root / "release", "--format", "json").stdout)
+    assert released["scores"] == {}
+    assert released["seconds"] is None
+    both = invoke(root, root / "release", "--format", "markdown", "--scores", "accuracy")
+    assert "| toy " in both.stdout.splitlines()[2]
+    assert "recall" not in both.stdout
+    assert "computed on private images" in both.stderr
+    assert "computed on private images" not in invoke(root / "release", "--format", "latex").stderr
+    assert isinstance(invoke(root, "--format", "xml").exception, ConfigError)
+    assert isinstance(invoke(root, "--format", "latex", "--json").exception, ConfigError)
+
+
 def images(count: int, names: tuple[str, ...] = CLASS_NAMES) -> SyntheticDataset:
     pixels, labels = toy_images(count, seed=5)
     order = torch.tensor([names.index(name) for name in CLASS_NAMES])
