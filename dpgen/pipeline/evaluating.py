@@ -16,10 +16,12 @@ from dpgen.data.info import Shape
 from dpgen.data.sources.base import ImageSource, ImageTable
 from dpgen.data.sources.folder import FolderSource
 from dpgen.data.sources.spelling import open_source
+from dpgen.distributed import World
 from dpgen.errors import ConfigError, DataError
 from dpgen.evaluation.private_test import TestSplit
 from dpgen.evaluation.scores import Scores
 from dpgen.mechanisms.context import Progress
+from dpgen.pipeline.opening import device_named
 from dpgen.pipeline.release import CONFIG, MODEL
 from dpgen.pipeline.scoring import scoring
 from dpgen.pipeline.storing import stored_images
@@ -72,6 +74,7 @@ def evaluate(
     named = {name: registry.dataset(name) for name in registry.datasets()}
     has_public = comparison.public is not None
     scoring(wanted, registry, Shape(1, 1, 1), has_public=has_public)  # a wrong name is refused before any loading
+    place_of_work = device_named(device, World())
     place = _images(comparison.synthetic)
     synthetic, real = _opened(place, named, comparison), _opened(comparison.real, named, comparison)
     names = tuple(comparison.class_names or real.class_names())
@@ -82,7 +85,7 @@ def evaluate(
         None if comparison.public is None else _public(comparison.public, named, shape),
         training=_training(comparison, named, shape, names),
         seed=seed,
-        device=device,
+        device=place_of_work,
         progress=progress,
     )
     return protocol.evaluate(SyntheticDataset(made.images.float() / 255, made.labels, names))

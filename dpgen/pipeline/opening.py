@@ -138,7 +138,7 @@ def run_context(config: Config, folder: RunFolder, progress: Progress, world: Wo
     """What surrounds the run; touches nothing yet. Raises: `ConfigError` for a device that this machine has not."""
     rows = config.compute.physical_batch
     return RunContext(
-        device=_device(config.compute.device, world),
+        device=device_named(config.compute.device, world),
         checkpoints=Checkpoints(folder.checkpoints),
         progress=progress,
         seed=config.run.seed,
@@ -154,7 +154,7 @@ def run_context(config: Config, folder: RunFolder, progress: Progress, world: Wo
     )
 
 
-def _device(name: str, world: World) -> torch.device:
+def device_named(name: str, world: World) -> torch.device:
     """The device meant: "auto" is a CUDA device where there is one, else the CPU; "cuda" is this process's own one."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

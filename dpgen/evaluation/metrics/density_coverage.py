@@ -24,7 +24,8 @@ class DensityCoverage(Metric):
 
     name: ClassVar[str] = "density_coverage"
     cites: ClassVar[tuple[str, ...]] = (
-        "Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, ICML 2020",
+        "Naeem, Oh, Uh, Choi, Yoo: Reliable Fidelity and Diversity Metrics for Generative Models. ICML 2020. "
+        "arXiv 2002.09797",
     )
     neighbours: int = 5
     """As in the paper."""

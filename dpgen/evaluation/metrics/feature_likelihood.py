@@ -32,8 +32,8 @@ class FeatureLikelihood(Metric):
     name: ClassVar[str] = "feature_likelihood"
     needs: ClassVar[tuple[str, ...]] = ("training_features",)
     cites: ClassVar[tuple[str, ...]] = (
-        "Jiralerspong et al., Feature Likelihood Divergence: Evaluating the Generalization of Generative Models Using "
-        "Samples, NeurIPS 2023",
+        "Jiralerspong, Bose, Gemp, Qin, Bachrach, Gidel: Feature Likelihood Divergence: Evaluating the Generalization "
+        "of Generative Models Using Samples. NeurIPS 2023. arXiv 2302.04440",
     )
     limit: int = 10_000
     """Synthetic and training images used; a public draw of so many where there are more. The authors' code draws 10,000

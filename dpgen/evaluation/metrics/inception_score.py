@@ -27,7 +27,10 @@ class InceptionScore(Metric):
 
     name: ClassVar[str] = "inception_score"
     needs: ClassVar[tuple[str, ...]] = ("synthetic_probabilities",)
-    cites: ClassVar[tuple[str, ...]] = ("Salimans et al., Improved Techniques for Training GANs, NeurIPS 2016",)
+    cites: ClassVar[tuple[str, ...]] = (
+        "Salimans, Goodfellow, Zaremba, Cheung, Radford, Chen: Improved Techniques for Training GANs. NeurIPS 2016. "
+        "arXiv 1606.03498",
+    )
     splits: int = 1
     """1 as in DPImageBench; 10 parts and their mean in many papers, which is lower for few images."""
 

@@ -29,7 +29,9 @@ class KernelDistance(Metric):
     """
 
     name: ClassVar[str] = "kernel_distance"
-    cites: ClassVar[tuple[str, ...]] = ("Binkowski et al., Demystifying MMD GANs, ICLR 2018",)
+    cites: ClassVar[tuple[str, ...]] = (
+        "Bińkowski, Sutherland, Arbel, Gretton: Demystifying MMD GANs. ICLR 2018. arXiv 1801.01401",
+    )
     subset_size: int | None = None
     """Images of each side in a subset; None: all at once."""
     subsets: int = 100

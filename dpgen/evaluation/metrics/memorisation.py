@@ -25,7 +25,8 @@ class Memorisation(Metric):
     name: ClassVar[str] = "memorisation"
     needs: ClassVar[tuple[str, ...]] = ("training_features",)
     cites: ClassVar[tuple[str, ...]] = (
-        "Meehan, Chaudhuri, Dasgupta, A Non-Parametric Test to Detect Data-Copying in Generative Models, AISTATS 2020",
+        "Meehan, Chaudhuri, Dasgupta: A Non-Parametric Test to Detect Data-Copying in Generative Models. AISTATS 2020. "
+        "arXiv 2004.05675",
     )
     quantile: float = 0.05
 
