@@ -102,10 +102,9 @@ class Dpgan(Generator):
         self._model = self._loaded(_generator_alone(weights), info).to(context.device)
 
     def _fresh(self, info: DatasetInfo, *, seed: int) -> Adversaries:
-        random = public_generator(seed, "weights of the GAN")
         return Adversaries(
-            fresh_discriminator(self.config.discriminator, info, random),
-            fresh_generator(self.config.generator, info, random),
+            fresh_discriminator(self.config.discriminator, info, public_generator(seed, "discriminator")),
+            fresh_generator(self.config.generator, info, public_generator(seed, "generator")),
             shape=info.shape,
             shown=self.config.generator_steps.shown,
         )

@@ -24,7 +24,7 @@ _STABILITY: Final = 1e-8
 class Discriminator(nn.Module):
     """How real an image of a class looks: strided convolutions, group norm, and the class by projection.
 
-    Every image is computed alone, so it may be trained by DP-SGD. `generator` draws the initial weights, public.
+    Every image is computed alone, so it may be trained by DP-SGD. The seed of `generator` gives the initial weights.
     Source: Miyato, Koyama 2018, cGANs with Projection Discriminator (arXiv 1802.05637), equation 3.
     """
 
@@ -32,7 +32,7 @@ class Discriminator(nn.Module):
         validate.count(1, classes=classes, width=width, halvings=halvings)
         super().__init__()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+            torch.manual_seed(generator.initial_seed())
             self.maps = nn.Sequential(*_halving_layers(shape.channels, width, halvings))
             size = [-(-side // 2**halvings) for side in (shape.height, shape.width)]
             features = (width << (halvings - 1)) * size[0] * size[1]
