@@ -11,18 +11,10 @@ from dpgen.pipeline.grid.layout import Grid
 from dpgen.pipeline.grid.outcome import Row
 from dpgen.pipeline.grid.published import caveats, source
 from dpgen.pipeline.grid.sheets import Sheet
+from dpgen.report.markup import latex_text
 from dpgen.storage import write_atomically
 
 MARKDOWN, LATEX, JSON = "table.md", "table.tex", "results.json"
-
-_LATEX = {sign: f"\\{sign}" for sign in "#$%&_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-}
 
 
 def write(output: Path, grid: Grid, rows: Sequence[Row], sheets: Sequence[Sheet], spent: Mapping[str, Any]) -> None:
@@ -69,14 +61,14 @@ def to_json(grid: Grid, rows: Sequence[Row], spent: Mapping[str, Any]) -> dict[s
 
 def _latex_table(grid: Grid, sheet: Sheet) -> str:
     def row(cells: Sequence[str]) -> str:
-        return " & ".join(map(_escaped, cells)) + r" \\"
+        return " & ".join(map(latex_text, cells)) + r" \\"
 
     caption = ". ".join(text for text in (grid.title or grid.name, sheet.title) if text)
-    notes = [rf"\par\footnotesize {_escaped(note)}" for note in sheet.notes]
+    notes = [rf"\par\footnotesize {latex_text(note)}" for note in sheet.notes]
     return "\n".join(
         [
             r"\begin{table}",
-            rf"\caption{{{_escaped(caption)}}}",
+            rf"\caption{{{latex_text(caption)}}}",
             rf"\begin{{tabular}}{{{'l' * len(sheet.columns)}}}",
             *(r"\toprule", row(sheet.columns), r"\midrule", *map(row, sheet.lines), r"\bottomrule"),
             r"\end{tabular}",
@@ -85,7 +77,3 @@ def _latex_table(grid: Grid, sheet: Sheet) -> str:
             "",
         ]
     )
-
-
-def _escaped(text: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in text)
