@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from torch import Tensor
 from dpgen.budget import ADD_OR_REMOVE_ONE, REPLACE_ONE
 from dpgen.data.datasets import PublicDataset
 from dpgen.data.info import DatasetInfo, Shape
-from dpgen.errors import DataError, InvalidValue, UnknownName
+from dpgen.errors import DataError, InvalidValue, PrivacyError, UnknownName
 from dpgen.events import DiscreteGaussian
 from dpgen.generators.image_api import ImageApi
+from dpgen.generators.pretrained import PublicSet, save_pretrained
 from dpgen.mechanisms import RunContext
+from dpgen_plugins.diffusion.pdp_diffusion import PdpDiffusion
 from dpgen_plugins.evolution.examples import Blots
 from dpgen_plugins.evolution.population import checked, first_population, survivors, varied
 from dpgen_plugins.evolution.public_api import PublicImages, PublicOptions
@@ -194,13 +197,15 @@ def test_a_function_that_returns_something_else_is_refused() -> None:
         build_api(settings, INFO, None, brightness, RunContext())
 
 
+OPTIONS = {
+    "network": {"base": 4, "multipliers": [1]},
+    "pretrain": {"steps": 2, "batch": 4},
+    "sampler": {"steps": 4},
+}
+
+
 def test_a_generator_trained_on_public_images_alone_is_a_source() -> None:
-    options = {
-        "network": {"base": 4, "multipliers": [1]},
-        "pretrain": {"steps": 2, "batch": 4},
-        "sampler": {"steps": 4},
-    }
-    settings = ApiSettings(source="generator:pdp_diffusion", options=options)
+    settings = ApiSettings(source="generator:pdp_diffusion", options=OPTIONS)
     api = build_api(settings, INFO, public(), brightness, RunContext())
     made = api.random(5, class_name="a", generator=seeded())
     assert made.shape == (5, 1, 8, 8)
@@ -208,3 +213,20 @@ def test_a_generator_trained_on_public_images_alone_is_a_source() -> None:
     assert float((near - made).abs().mean()) < float((far - made).abs().mean())
     assert torch.equal(far, api.vary(made, degree=1.0, generator=seeded(1)))
     assert 0 <= float(near.min()) <= float(near.max()) <= 1
+
+
+def test_a_public_checkpoint_is_a_source_and_a_released_model_is_none(tmp_path: Path) -> None:
+    made_ahead = PdpDiffusion(PdpDiffusion.Config.model_validate(OPTIONS | {"labels": {"conditional": False}}))
+    for part in made_ahead.pretrain(public(), RunContext()):
+        save_pretrained(tmp_path, part, PublicSet.of(public()), seed=0)
+    options = OPTIONS | {"pretrain": {"steps": 2, "batch": 4, "checkpoint": str(tmp_path)}}
+    settings = ApiSettings(source="generator:pdp_diffusion", options=options)
+    trained, reused = (
+        build_api(one, INFO, public(), brightness, RunContext())
+        for one in (ApiSettings(source="generator:pdp_diffusion", options=OPTIONS), settings)
+    )
+    draws = [api.random(3, class_name=None, generator=seeded()) for api in (trained, reused)]
+    torch.testing.assert_close(draws[0], draws[1])
+    (tmp_path / "run.json").write_text("{}")  # reference fault P11: a checkpoint that has seen private images
+    with pytest.raises(PrivacyError, match="public images alone"):
+        build_api(settings, INFO, public(), brightness, RunContext())
