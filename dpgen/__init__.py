@@ -35,6 +35,7 @@ _HOMES = {
     "Plan": "dpgen.budget",
     "PrivateDataset": "dpgen.data.datasets",
     "Progress": "dpgen.mechanisms.context",
+    "ProgressEvent": "dpgen.plugins.progress_event",
     "PublicDataset": "dpgen.data.datasets",
     "PublicInfo": "dpgen.generators.base",
     "Records": "dpgen.mechanisms.base",

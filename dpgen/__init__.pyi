@@ -33,6 +33,7 @@ from dpgen.pipeline import run as run
 from dpgen.pipeline.synthesizer import Synthesizer as Synthesizer
 from dpgen.pipeline.synthesizer import synthesize as synthesize
 from dpgen.plugins.hookspecs import hookimpl as hookimpl
+from dpgen.plugins.progress_event import ProgressEvent as ProgressEvent
 from dpgen.plugins.registry import Registry as Registry
 from dpgen.plugins.registry import default_registry as default_registry
 from dpgen.record import RunRecord as RunRecord

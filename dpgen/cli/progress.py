@@ -1,7 +1,4 @@
-"""How a run shows its progress: bars on a terminal, a plain line every few seconds elsewhere.
-
-The privacy spent is read off the plan: once the phase of a charge has begun, that charge counts in full.
-"""
+"""How a run shows its progress: bars on a terminal, a plain line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -16,21 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from dpgen.mechanisms.context import Advance, Progress
+from dpgen.pipeline.observing import Spending
 
 SECONDS_BETWEEN_LINES = 5.0
-
-
-class Spending:
-    """The epsilon that the plan has spent by a phase: phases are named like the charges that they make."""
-
-    def __init__(self, cumulative: Mapping[str, float]) -> None:
-        """`cumulative`: epsilon up to and with each charge, by label, in the order of the plan."""
-        self._cumulative, self._spent = dict(cumulative), 0.0
-
-    def reached(self, phase: str) -> str:
-        """Enter `phase`; the spending up to now as text, empty before the first charge."""
-        self._spent = max(self._spent, self._cumulative.get(phase, 0.0))
-        return f"epsilon {self._spent:.3g}" if self._spent else ""
 
 
 @final
@@ -59,7 +44,7 @@ class BarProgress(Progress, AbstractContextManager["BarProgress"]):
     @contextmanager
     def track(self, phase: str, total: int) -> Iterator[Advance]:
         """Show a bar for `phase`."""
-        task = self._bars.add_task(phase, total=total, spent=self._spending.reached(phase))
+        task = self._bars.add_task(phase, total=total, spent=_spent(self._spending.reached(phase)))
         yield lambda steps: self._bars.advance(task, steps)
         self._bars.stop_task(task)
 
@@ -85,7 +70,7 @@ class LineProgress(Progress, AbstractContextManager["LineProgress"]):
     @contextmanager
     def track(self, phase: str, total: int) -> Iterator[Advance]:
         """Print how far `phase` is, now and then."""
-        start, done, spent = self._clock(), 0, self._spending.reached(phase)
+        start, done, spent = self._clock(), 0, _spent(self._spending.reached(phase))
 
         def advance(steps: int) -> None:
             nonlocal done
@@ -102,6 +87,11 @@ class LineProgress(Progress, AbstractContextManager["LineProgress"]):
 
     def _say(self, *parts: str) -> None:
         print("  ".join(part for part in parts if part), file=self._stream, flush=True)
+
+
+def _spent(epsilon: float) -> str:
+    """The spending as text, empty before the first charge."""
+    return f"epsilon {epsilon:.3g}" if epsilon else ""
 
 
 def _duration(seconds: float) -> str:

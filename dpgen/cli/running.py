@@ -11,7 +11,7 @@ from dpgen.cli.output import Output
 from dpgen.cli.tables import facts_table, finding_table, plan_table
 from dpgen.config import Config
 from dpgen.distributed import joined
-from dpgen.pipeline import Prepared, execute, prepare
+from dpgen.pipeline import execute, prepare
 from dpgen.pipeline.folder import RunFolder
 from dpgen.plugins.registry import default_registry
 from dpgen.record import RunRecord
@@ -33,7 +33,7 @@ def run_and_show(configured: Callable[[], Config], output: Output, *, resume: bo
             output.note(f"The run in {folder.root} is finished; nothing is left to do.")
         else:
             output.note_table(plan_table(prepared))
-        with output.progress(cumulative(prepared)) as progress:
+        with output.progress(prepared.cumulative) as progress:
             record = execute(prepared, registry=registry, progress=progress, resume=resume, world=world)
     if world.is_first:  # the folder may be on its machine alone
         _show(record, folder, output)
@@ -45,11 +45,6 @@ def _show(record: RunRecord, folder: RunFolder, output: Output) -> None:
     findings = [finding for finding in read_findings(folder.release) if finding.rows]
     data = {"record": record.to_json(), "folder": str(folder.root), "scores_not_released": scores}
     output.result(data, *map(finding_table, findings), facts_table(facts))
-
-
-def cumulative(prepared: Prepared) -> dict[str, float]:
-    """The epsilon up to and with each charge, by label."""
-    return {line.label: line.cumulative_epsilon for line in prepared.prices}
 
 
 def _facts(record: RunRecord, folder: RunFolder, scores: list[dict[str, Any]]) -> dict[str, object]:

@@ -51,6 +51,11 @@ class Prepared:
         return without_counts(Plan(self.plan.charges[:-1], self.plan.notes) if noisy else self.plan)
 
     @property
+    def cumulative(self) -> dict[str, float]:
+        """The epsilon up to and with each charge, by label, in the order of the plan."""
+        return {line.label: line.cumulative_epsilon for line in self.prices}
+
+    @property
     def group(self) -> tuple[float, float] | None:
         """(epsilon, delta) for all images of one person together; None where the unit is an image."""
         info, budget, name = self.task.info, self.budget, self.accountant.name

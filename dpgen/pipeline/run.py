@@ -18,6 +18,7 @@ from dpgen.evaluation.private_test import TestSplit
 from dpgen.mechanisms.context import Progress, RunContext, SilentProgress
 from dpgen.noise import NoiseSource
 from dpgen.pipeline.folder import RunFolder
+from dpgen.pipeline.observing import ObservedProgress
 from dpgen.pipeline.opening import Opened, fixed_settings, open_run, run_context
 from dpgen.pipeline.planning import Named, Prepared, prepare
 from dpgen.pipeline.prior import with_counted_shares
@@ -25,6 +26,7 @@ from dpgen.pipeline.release import publish
 from dpgen.pipeline.sampling import collected, draw
 from dpgen.pipeline.validation import selection
 from dpgen.plugins.registry import Registry, default_registry
+from dpgen.plugins.tracking import Trackers
 from dpgen.record import RunRecord
 from dpgen.storage import write_atomically
 
@@ -68,7 +70,8 @@ def execute(
     world: World = _ALONE,
 ) -> RunRecord:
     """`run`, for a plan that was made and perhaps shown before, by all processes of `world`."""
-    folder, shown = RunFolder(prepared.config.run.folder), progress if world.is_first else None
+    folder, trackers = RunFolder(prepared.config.run.folder), registry.trackers()
+    shown = _observed(prepared, folder, progress, trackers) if world.is_first else None
     context = world.attempt(lambda: run_context(prepared.config, folder, shown or SilentProgress(), world))
     with ExitStack() as held:
         record = world.from_first(lambda: _enter(prepared, folder, held, resume=resume, noise=noise))
@@ -77,7 +80,19 @@ def execute(
         record = _run(prepared, folder, context, noise)
     if world.is_first:
         registry.run_finished(record)
+        trackers.warn()
     return record
+
+
+def _observed(prepared: Prepared, folder: RunFolder, progress: Progress | None, trackers: Trackers) -> Progress:
+    """The progress that is shown, and the same told to the trackers."""
+    return ObservedProgress(
+        progress or SilentProgress(),
+        trackers,
+        run=prepared.config.run.name,
+        cumulative=prepared.cumulative,
+        folder=folder.internal,
+    )
 
 
 def _enter(

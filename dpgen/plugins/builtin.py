@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 from dpgen.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dpgen.accountants.base import Accountant
     from dpgen.data.info import DatasetInfo
     from dpgen.data.sources.base import ImageSource
     from dpgen.evaluation.base import Metric
     from dpgen.evaluation.extractor import FeatureExtractor
     from dpgen.mechanisms.base import Mechanism
+    from dpgen.plugins.progress_event import ProgressEvent
 
 
 @hookimpl
@@ -92,3 +95,12 @@ def dpgen_conformance_examples(info: DatasetInfo) -> list[object]:
 
     sums = [gaussian_sum(info), repeated_gaussian_sum(info)]
     return [*sums, noisy_histogram(info), noisy_maximum(info), dp_sgd(info), lipschitz_vae_sampling(info)]
+
+
+@hookimpl
+def dpgen_run_progress(event: ProgressEvent, folder: Path) -> None:
+    """Append the event to `progress.jsonl` in the run's `internal/`, one JSON document a line."""
+    import json
+
+    with (folder / "progress.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(event.to_json(), ensure_ascii=False) + "\n")

@@ -7,6 +7,7 @@ An implementation takes only the arguments that it needs, so a later dpgen may a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from dpgen.evaluation.extractor import FeatureExtractor
     from dpgen.generators.base import Generator
     from dpgen.mechanisms.base import Mechanism
+    from dpgen.plugins.progress_event import ProgressEvent
     from dpgen.record import RunRecord
 
 PROJECT = "dpgen"
@@ -67,3 +69,12 @@ def dpgen_conformance_examples(info: DatasetInfo) -> Sequence[object]:  # type: 
 @hookspec
 def dpgen_run_finished(record: RunRecord) -> None:
     """Observer, called after the record of a finished run is written. It may not change the run."""
+
+
+@hookspec
+def dpgen_run_progress(event: ProgressEvent, folder: Path) -> None:
+    """Tracker, called when a phase of a run begins, advances by a percent, and ends. It may not change the run.
+
+    `event` says nothing that was measured, so it may be sent away. `folder` is the run's `internal/`, for notes that
+    stay with the owner.
+    """

@@ -16,6 +16,7 @@ from dpgen.plugins.hooks import PluginHooks
 from dpgen.plugins.kinds import ACCOUNTANT, DATASET, FEATURE_EXTRACTOR, GENERATOR, KINDS, MECHANISM, METRIC, Kind
 from dpgen.plugins.registrations import Registration, ask
 from dpgen.plugins.status import OK, PluginStatus
+from dpgen.plugins.tracking import Trackers
 
 if TYPE_CHECKING:
     from dpgen.accountants.base import Accountant
@@ -152,6 +153,10 @@ class Registry:
                 failures.append(str(load_error(plugin, "dpgen_run_finished", error)))
         if failures:
             warnings.warn("the run is complete, but " + "; ".join(failures), RuntimeWarning, stacklevel=2)
+
+    def trackers(self) -> Trackers:
+        """The plugins that follow a run from now on, for one run: one that failed in it may follow the next."""
+        return Trackers(self._hooks)
 
     def status(self) -> tuple[PluginStatus, ...]:
         """Every plugin that was looked for, in order of names. Asks for all kinds, so it imports what they need."""

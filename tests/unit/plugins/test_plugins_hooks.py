@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -109,6 +110,15 @@ def test_hook_dpgen_run_finished() -> None:
     registry.register(plugin(dpgen_run_finished=lambda record: seen.append(record)), name="mine")
     registry.run_finished(record)  # type: ignore[arg-type]
     assert seen == [record]
+
+
+def test_hook_dpgen_run_progress(tmp_path: Path) -> None:
+    seen: list[object] = []
+    registry = Registry()
+    registry.register(plugin(dpgen_run_progress=lambda event, folder: seen.append((event, folder))), name="mine")
+    event = dpgen.ProgressEvent(run="demo", phase="finetune", state="begun", done=0, total=5, epsilon=1.0)
+    registry.trackers().tell(event, tmp_path)
+    assert seen == [(event, tmp_path)]
 
 
 def test_an_observer_that_raises_is_named_and_the_others_are_still_told() -> None:
