@@ -98,7 +98,7 @@ def _of_choices(leaf: Leaf, choices: list[NoiseCall], relation: NeighboringRelat
     two codes of one draw, each by 1 / sqrt(2) of the whole.
     """
     replacing = relation is REPLACE_ONE
-    moved = 2 if replacing and len(choices) > 1 else 1
+    moved = 2 if replacing and len({call.address for call in choices}) > 1 else 1
     noise = leaf.noise * math.sqrt(moved) / (2 if replacing else 1)
     return [Leaf(leaf.law, noise, records=round(min(call.scale for call in choices)))] * moved
 
