@@ -18,9 +18,12 @@ from dpgen_plugins.diffusion.feta_pro import FetaProConfig
 from dpgen_plugins.diffusion.pdp_diffusion import PdpDiffusionConfig
 from dpgen_plugins.diffusion.privimage import PrivImageConfig
 from dpgen_plugins.evolution.settings import PeConfig
+from dpgen_plugins.gan.dpgan import DpganConfig
+from dpgen_plugins.gan.gs_wgan import GsWganConfig
 from dpgen_plugins.kernel.dp_kernel import DpKernelConfig
 from dpgen_plugins.kernel.dp_merf import DpMerfConfig
 from dpgen_plugins.kernel.dp_ntk import DpNtkConfig
+from dpgen_plugins.vae.dp_vae import DpVaeConfig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text()
 
@@ -34,7 +37,7 @@ def keys(model: type[BaseModel], under: str = "") -> Iterator[str]:
 
 
 METHODS = (PrivImageConfig, DpdmConfig, PdpDiffusionConfig, DpLdmConfig, DpLoraConfig, DpFetaConfig, FetaProConfig)
-OTHERS = (DpMerfConfig, DpNtkConfig, DpKernelConfig, PeConfig)
+OTHERS = (DpMerfConfig, DpNtkConfig, DpKernelConfig, PeConfig, DpganConfig, GsWganConfig, DpVaeConfig)
 SETTINGS = {key for config in (*METHODS, *OTHERS) for key in keys(config)}
 
 

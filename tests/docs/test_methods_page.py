@@ -1,4 +1,4 @@
-"""The page on methods has each registered diffusion method, its charges, its source and its preset."""
+"""The page on methods has each diffusion method, GAN and DP-VAE, its charges, its source and its preset."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from dpgen.generators import Generator, PublicInfo, Task
 from dpgen.pipeline.planning import prepare
 from dpgen.plugins.registry import default_registry
 from dpgen.testing.conformance import TOY_INFO
-from dpgen_plugins.diffusion.examples import examples
+from dpgen_plugins.diffusion.examples import examples as diffusion
+from dpgen_plugins.gan.examples import examples as gans
+from dpgen_plugins.vae.dp_vae import DpVae
+from dpgen_plugins.vae.examples import examples as vaes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "methods.md").read_text()
-METHODS = {type(example).name: type(example) for example in examples()}
+EXAMPLES = [*diffusion(), *gans(), *(example for example in vaes() if isinstance(example, DpVae))]
+METHODS = {type(example).name: type(example) for example in EXAMPLES}
 
 
 def row(method: str) -> str:
@@ -31,7 +35,7 @@ def test_each_method_has_its_row_with_its_own_paper(method: str) -> None:
     assert f"https://arxiv.org/abs/{paper}" in row(method)
 
 
-@pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_each_charge_of_its_plan_is_in_its_row(example: Generator) -> None:
     task = Task(TOY_INFO, PublicInfo("toy", TOY_INFO.shape, ("v", "w", "x", "y", "z")), 4)
     plan = example.plan(task, Budget(8.0, 1e-3, ADD_OR_REMOVE_ONE), RdpAccountant())
