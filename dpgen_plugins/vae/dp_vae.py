@@ -60,9 +60,9 @@ class DpVae(Generator):
     tags: ClassVar[Tags] = Tags()
     Config: ClassVar[type[GeneratorConfig]] = DpVaeConfig
     cites: ClassVar[tuple[str, ...]] = (
-        "Kingma, Welling: Auto-Encoding Variational Bayes. ICLR 2014. arXiv 1312.6114",
         "Chen, Xiang, Xue, Li, Borisov, Kaafar, Zhu: Differentially Private Data Generative Models. Preprint 2018. "
         "arXiv 1812.02274",
+        "Kingma, Welling: Auto-Encoding Variational Bayes. ICLR 2014. arXiv 1312.6114",
         "Ghosh, Sajjadi, Vergari, Black, Schölkopf: From Variational to Deterministic Autoencoders. ICLR 2020. arXiv "
         "1903.12436",
     )

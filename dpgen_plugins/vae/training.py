@@ -37,7 +37,7 @@ class ElboLoss:
 
     Every row is computed alone; the draw of z is secret randomness inside a record's loss. KL terms of a code number
     below `free_bits` count as that. Source: Kingma, Welling 2014 (arXiv 1312.6114), equation 10; beta: Higgins et al.
-    2017; free bits: Kingma et al. 2016 (arXiv 1606.04934), equation 15, by image instead of batch.
+    2017; free bits: Kingma et al. 2016 (arXiv 1606.04934), by image instead of batch.
     """
 
     settings: VaeSettings
