@@ -2,7 +2,8 @@
 
 Goal: FID of 10,000 against 10,000 images on a CPU in the time of the extractor and at most 5 % more. The extractor is
 timed on `--sample` images and scaled, since its time is proportional to their number; its weights are random, which
-changes no time. The distance is timed whole, on made-up features of the same number and with an uneven spectrum.
+changes no time. The distance is timed whole, on made-up features of the same number and with an uneven spectrum. Times
+are those of the processor, over all threads, so that a busy machine changes the ratio little.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 import torch
@@ -23,8 +23,6 @@ from dpgen.evaluation.metrics.frechet import frechet_distance
 from dpgen.networks.classifier import ImageClassifier
 from dpgen.networks.efficientnet_lite import EfficientNetLite0
 from dpgen.networks.inception import InceptionFid
-
-RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -56,14 +54,10 @@ def extractors() -> dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], tupl
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Median of a few runs, after one that warms up."""
+    """Of the processor, for one run."""
+    start = time.process_time()
     work()
-    found = []
-    for _ in range(RUNS):
-        start = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - start)
-    return median(found)
+    return time.process_time() - start
 
 
 def made_up(images: int, size: int, seed: int) -> Features:
@@ -81,6 +75,7 @@ def measured(images: int, sample: int) -> list[Line]:
         batch = torch.rand(sample, *shape, generator=torch.Generator().manual_seed(0))
         first, second = made_up(images, size, 1), made_up(images, size, 2)
         with torch.inference_mode():
+            extract(batch[:1])  # the first call prepares kernels
             one = seconds(lambda extract=extract, batch=batch: extract(batch)) / sample  # type: ignore[misc]
         whole = seconds(lambda first=first, second=second: frechet_distance(first, second))  # type: ignore[misc]
         lines.append(Line(name, size, images, 2 * images * one, whole))
