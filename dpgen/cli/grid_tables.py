@@ -15,9 +15,10 @@ def sheets_table(sheets: Sequence[Sheet]) -> RenderableType:
     """One table a sheet, its notes below."""
     parts: list[RenderableType] = []
     for sheet in sheets:
-        table = Table(box=None, pad_edge=False, header_style="bold", title=Text(sheet.title), title_justify="left")
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+        table.title, table.title_justify = Text(sheet.title), "left"
         for column in sheet.columns:
-            table.add_column(Text(column), overflow="fold")
+            table.add_column(Text(column.replace("_", "\n").replace(" ", "\n")), overflow="fold")
         for line in sheet.lines:
             table.add_row(*map(Text, line))
         parts += [*([Text()] if parts else []), table, *map(Text, sheet.notes)]

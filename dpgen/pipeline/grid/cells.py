@@ -100,8 +100,11 @@ def _configuration(
 
 
 def _name(config: Config, data: str, method: str) -> str:
-    """Readable, and different for different configurations: what is fast or where it lies makes no difference."""
-    plain = config.model_dump(mode="json", exclude={"compute": True, "run": {"output", "name"}})
+    """Readable, and different for different configurations: what is fast or where it lies makes no difference.
+
+    Nor do defaults: a setting that a later dpgen adds leaves the cells that are done where they are.
+    """
+    plain = config.model_dump(mode="json", exclude={"compute": True, "run": {"output", "name"}}, exclude_defaults=True)
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:_DIGITS]
     readable = f"{data}-{method}-eps{config.privacy.epsilon:g}-seed{config.run.seed}"
     return re.sub(r"[^A-Za-z0-9._-]+", "_", f"{readable[:_LONGEST]}-{digest}").lstrip("-._")

@@ -67,7 +67,7 @@ def _prices(block: Block, rows: Sequence[Priced]) -> Sheet:
         lines.append((*(row.cell.coordinates[axis] for axis in axes), charges or NONE, total, str(row.seeds)))
         if row.error:
             notes.append(f"cannot be run: {row.cell.name}: {row.error}")
-    columns = (*axes, "noise multiplier of each charge", "proved epsilon", "seeds")
+    columns = (*axes, "noise multipliers", "proved epsilon", "seeds")
     return Sheet(_title(block), columns, tuple(lines), tuple(notes))
 
 
@@ -109,8 +109,8 @@ def _upper(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Hours and minutes, or minutes and seconds."""
+    """Minutes and seconds, or hours and minutes with an h."""
     if seconds is None:
         return NONE
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d} h" if minutes >= 60 else f"{minutes}:{rest:02d} min"
+    return f"{minutes // 60}:{minutes % 60:02d} h" if minutes >= 60 else f"{minutes}:{rest:02d}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,7 @@ def test_a_name_says_what_a_run_is_and_not_where_it_stands(tmp_path: Path):
     assert [cell.name for cell in found[:8]] == [cell.name for cell in found[8:]]
     assert found[0].row != found[8].row
     assert expanded(tmp_path, BASE, "compute.threads=1")[0].name == expanded(tmp_path)[0].name
+    assert expanded(tmp_path, BASE, "run.format=auto")[0].name == expanded(tmp_path)[0].name  # the default
     assert expanded(tmp_path, BASE, "run.count=51")[0].name != expanded(tmp_path)[0].name
 
 
@@ -93,6 +95,14 @@ def test_so_many_devices_as_jobs(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     assert devices() == ("cuda:0", "cuda:1")
     assert devices(3) == ("cuda:0", "cuda:1", "cuda:0")
+
+
+def test_the_grid_of_the_page_is_a_grid(tmp_path: Path):
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "benchmark-grid.md"
+    (block,) = re.findall(r"^```toml\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    found = expanded(tmp_path, block)
+    assert len(found) == 2 * 2 * 3 * 2 * 2
+    assert {cell.config.privacy.accountant for cell in found} == {"rdp", "pld"}
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist_2000", "ablation", "dpimagebench"])

@@ -110,7 +110,7 @@ def test_published_numbers_stand_beside_ours_and_invalid_ones_are_marked(grid: G
     assert lines["privimage"]["published"] == "94.0"
     assert lines["dp_lora"]["published"] == "82.2 [1]"
     assert lines["dp_lora"]["frechet_distance"] == "-"
-    assert lines["privimage"]["time"] == "1:01 min"
+    assert lines["privimage"]["time"] == "1:01"
     assert lines["privimage"]["seeds"] == "2/3"
     assert any(note.startswith("[1] invalid guarantee: each image becomes eight rows") for note in sheet.notes)
     assert any(source() in note for note in sheet.notes)
@@ -202,6 +202,6 @@ def test_what_is_told_of_an_error():
     assert told(caught.value).startswith("ValueError in test_what_is_told_of_an_error")
 
 
-@pytest.mark.parametrize(("seconds", "shown"), [(None, "-"), (59.6, "1:00 min"), (3599, "59:59 min"), (7260, "2:01 h")])
+@pytest.mark.parametrize(("seconds", "shown"), [(None, "-"), (59.6, "1:00"), (3599, "59:59"), (7260, "2:01 h")])
 def test_durations(seconds: float | None, shown: str):
     assert duration(seconds) == shown
