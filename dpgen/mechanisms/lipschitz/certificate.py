@@ -38,7 +38,9 @@ class LipschitzCertificate:
     growth: Growth
 
     def require_valid(self, module: nn.Module) -> None:
-        """Raises: `SensitivityError` unless `module` still is the network that was certified."""
+        """Raises: `SensitivityError` unless `module` still is the network that was certified, and does nothing else."""
+        for name, part in module.named_modules():
+            _refuse_what_hides(part, name)  # hooks and active dropout came later, if there are any
         if network_digest(module) != self.weights_sha256:
             raise SensitivityError(
                 "a certificate holds for the network it was computed for; found other weights or other layers. "
@@ -66,8 +68,10 @@ def certify(module: nn.Module, input_shape: Size) -> LipschitzCertificate:
 
 
 def network_digest(module: nn.Module) -> str:
-    """SHA-256, in hex, of what the layers are and of all their weights and buffers."""
+    """SHA-256, in hex, of what the layers are, with all their settings, and of all their weights and buffers."""
     digest = hashlib.sha256(repr(module).encode())
+    for name, part in module.named_modules(remove_duplicate=False):
+        digest.update(f"{name} {type(part).__qualname__} {_settings(part)};".encode())
     for name, tensor in sorted(module.state_dict().items()):
         values = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {values.dtype} {tuple(values.shape)};".encode())
@@ -80,7 +84,8 @@ def _grown(module: nn.Module, name: str, zeros: Tensor) -> tuple[Growth, Tensor]
     _refuse_what_hides(module, name)
     if type(module) is nn.Sequential:
         growth = IDENTITY
-        for key, layer in module.named_children():
+        for key, layer in module._modules.items():  # named_children() gives a layer that comes twice only once
+            assert layer is not None, "nn.Sequential calls every entry"
             one, zeros = _grown(layer, f"{name}.{key}".strip("."), zeros)
             growth = growth.then(one)
         return growth, zeros
@@ -119,6 +124,13 @@ def _refuse_what_hides(module: nn.Module, name: str) -> None:
         raise SensitivityError(f"{_named(module, name)} must leave its input alone and draw nothing. {mend}.")
     if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
         raise SensitivityError(f"{_named(module, name)} has a hook or a replaced forward: what it does is not known.")
+
+
+def _settings(module: nn.Module) -> list[tuple[str, object]]:
+    """What `repr` may leave out, as that of a pooling does. The mode is no setting: where it matters it is refused."""
+    plain = (bool, int, float, str, tuple, type(None))
+    own = sorted(vars(module).items())
+    return [(key, value) for key, value in own if isinstance(value, plain) and key[0] != "_" and key != "training"]
 
 
 def _own(module: nn.Module) -> Iterator[str]:

@@ -29,14 +29,20 @@ def matrix_norm(matrices: Tensor) -> float:
     size = matrices.shape[-2]
     if 8 * size**1.5 * ROUNDOFF > MARGIN:
         raise SensitivityError(f"a matrix must have at most 1e5 rows to be certified; found {size}. Use a smaller one.")
+    largest = float(matrices.abs().max())
+    if not math.isfinite(largest):
+        raise SensitivityError("weights must be finite to have a norm; found NaN or infinity. Train them anew.")
+    if largest == 0:
+        return 0.0
+    matrices = matrices / largest  # else the squares of small numbers would vanish, and the bound with them
     gram, log = _normed((matrices.mH @ matrices).reshape(-1, matrices.shape[-1], matrices.shape[-1]))
     for step in range(SQUARINGS):
         gram, log = _leading(gram, log, power=2.0**step)
         gram, more = _normed(gram @ gram)
         log = log + more / 2.0 ** (step + 1)
-    bound = math.exp(float(log.max()) / 2) * (1 + MARGIN)
-    if not math.isfinite(bound):  # a NaN among the weights is one here
-        raise SensitivityError("weights must be finite to have a norm; found NaN or infinity. Train them anew.")
+    bound = math.exp(float(log.max()) / 2) * (1 + MARGIN) * largest
+    if not math.isfinite(bound):
+        raise SensitivityError(f"a norm must be within float64; found one of about {largest:.0e} times more. Scale it.")
     return bound
 
 

@@ -27,13 +27,14 @@ Rule: TypeAlias = Callable[[Any, Size, Size], Growth]
 
 
 def affine(lipschitz: float, absolute: float, terms: int, bias: Tensor | None) -> Growth:
-    """A linear map whose entries are sums of `terms` products: |error| <= gamma_(terms + 1) |W| |x|.
+    """A linear map whose entries are sums of `terms` products and a bias: |error| <= gamma_(terms + 1) (|W| |x| + |b|).
 
-    Source: Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, section 3.1; any order of summation.
+    Source: Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, section 3.1; any order of summation,
+    also with the bias first.
     """
     gamma = (terms + 2) * ROUNDOFF / (1 - (terms + 2) * ROUNDOFF)
     size = 0.0 if bias is None else float(torch.linalg.vector_norm(bias))
-    return Growth(lipschitz, 0.0, gamma * absolute, 2 * ROUNDOFF * size)
+    return Growth(lipschitz, 0.0, gamma * absolute, gamma * size)
 
 
 def _linear(layer: nn.Linear, shape: Size, out: Size) -> Growth:
@@ -110,14 +111,24 @@ def _maximum(layer: nn.MaxPool2d, shape: Size, out: Size) -> Growth:
 
 
 def _upsample(layer: nn.Upsample, shape: Size, out: Size) -> Growth:
+    """Each pixel of the output is one of the input: the norm is the root of how often the most copied one comes.
+
+    That is counted: where `scale_factor` is not whole, pixels are copied unevenly even if the sides divide.
+    """
     whole = all(big % small == 0 for big, small in zip(out[1:], shape[1:], strict=True))
     _require(layer.mode == "nearest" and whole, layer, "mode='nearest' by a whole factor", "another", "Use that one")
-    return Growth(math.sqrt(math.prod(out[1:]) / math.prod(shape[1:])))
+    places = torch.arange(math.prod(shape[1:]), dtype=torch.float64).view(1, 1, *shape[1:])
+    return Growth(math.sqrt(int(layer(places).long().flatten().bincount().max())))
 
 
 def _elementwise(lipschitz: float) -> Rule:
     """A function of each entry, computed to within a few units in the last place of its value and its argument."""
     return lambda layer, shape, out: Growth(lipschitz, 0.0, 16 * ROUNDOFF * max(1.0, lipschitz), 0.0)
+
+
+def _sigmoid(layer: nn.Sigmoid, shape: Size, out: Size) -> Growth:
+    """Its values lie around 1/2, and are rounded as such however small the argument is."""
+    return Growth(0.25, 0.0, 16 * ROUNDOFF, 16 * ROUNDOFF * math.sqrt(math.prod(shape)))
 
 
 def _isometry(layer: nn.Module, shape: Size, out: Size) -> Growth:
@@ -154,7 +165,7 @@ RULES: Final[Mapping[type[nn.Module], Rule]] = {
     ),
     **dict.fromkeys((nn.ReLU, nn.ReLU6, nn.Hardtanh, GroupSort), _isometry),
     nn.Tanh: _elementwise(1.0),
-    nn.Sigmoid: _elementwise(0.25),
+    nn.Sigmoid: _sigmoid,
     nn.SiLU: _elementwise(1.09984),  # the largest derivative: 1.0998393
     nn.GELU: _elementwise(1.12901),  # 1.1289042, in the tanh form 1.1290043
     nn.LeakyReLU: lambda layer, shape, out: Growth(max(1.0, abs(layer.negative_slope)), 0.0, 4 * ROUNDOFF, 0.0),

@@ -39,6 +39,9 @@ class Provenance:
     ) -> Provenance:
         """Every parameter in use is the output of `event` on the same records, priced under `relation`.
 
+        One training of encoder and decoder together is one object, given for both; two objects are two trainings, and
+        both are owed, however equal.
+
         `charged`: the ledger of this run has `event` already, as when an earlier release of the run trained them.
         Otherwise the sampling charges it too (adaptive composition).
         """

@@ -17,6 +17,7 @@ from dpgen.events import AggregatePosterior, Composed, DpEvent, Gaussian, NoOp, 
 from dpgen.mechanisms.base import Mechanism, Records
 from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.lipschitz import LipschitzCertificate, project_onto_ball
+from dpgen.mechanisms.lipschitz.growth import ROUNDOFF
 from dpgen.mechanisms.lipschitz.layers import BALL_MARGIN
 from dpgen.mechanisms.lipschitz_vae.codes import clipped_codes, posterior_means
 from dpgen.mechanisms.lipschitz_vae.guarantee import GuaranteeKind, MetricGuarantee, StatedGuarantee, stated
@@ -104,8 +105,8 @@ class LipschitzVaeSampling(Mechanism[Tensor]):
         """theta: how many deviations the laws of two records' releases can lie apart."""
         if self.output_deviation == 0:
             return code_separation(self.clip_radius, self.deviation)
-        certificate = self.decoder_certificate
-        assert certificate is not None, "check_sampling demands one"
+        # again, for the weights may have changed since; `event` asks for this before anything is charged
+        certificate = require_certificate(self.decoder_certificate, self.decoder, "decoder")
         reach = self._reach
         return output_separation(
             self.clip_radius,
@@ -118,7 +119,8 @@ class LipschitzVaeSampling(Mechanism[Tensor]):
     def event(self, relation: NeighboringRelation) -> DpEvent:
         """What one release does, with what is still owed for the weights."""
         parts = self.weights.owed(relation)
-        if self.decoder_weights is not None and self.decoder_weights != self.weights:
+        # Equal but not the same: two trainings of one price, and both are owed.
+        if self.decoder_weights is not None and self.decoder_weights is not self.weights:
             parts += self.decoder_weights.owed(relation)
         own = self._own_event(NeighboringRelation(relation))
         return Composed((*parts, own)) if parts else own
@@ -155,10 +157,17 @@ class LipschitzVaeSampling(Mechanism[Tensor]):
             delta=delta,
             relation=relation,
             kind=kind,
-            assumptions=(f"weights: {self.weights.kind}, {self.weights.source}", *promise),
+            assumptions=(*self._weights_in_words(), *promise),
             theorem=theorem,
             records=self.minimum_records,
         )
+
+    def _weights_in_words(self) -> tuple[str, ...]:
+        parts = [("weights", self.weights)]
+        if self.decoder_weights is not None and self.decoder_weights is not self.weights:
+            parts.append(("weights of the decoder", self.decoder_weights))
+        apart = ", whose charge is on the ledger already and not in these numbers"
+        return tuple(f"{part}: {w.kind}, {w.source}{apart if w.charged else ''}" for part, w in parts)
 
     def metric_guarantee(self) -> MetricGuarantee:
         """Of a single noisy code: graded by the L2 distance of two images in [0, 1].
@@ -167,7 +176,9 @@ class LipschitzVaeSampling(Mechanism[Tensor]):
         """
         certificate = require_certificate(self.encoder_certificate, self.encoder, "encoder")
         error = certificate.growth.error(math.sqrt(math.prod(certificate.input_shape)))
-        return MetricGuarantee(certificate.bound / self.deviation, 2 * error / self.deviation)
+        rounding = (self.dimension + 8) * ROUNDOFF * self.clip_radius  # of the projection
+        floor = 2 * (error + rounding)
+        return MetricGuarantee(certificate.bound / self.deviation, floor / self.deviation)
 
     def _needs_promise(self, relation: NeighboringRelation) -> bool:
         """Theorem B2 speaks of a replacement among the places, however many of them are filled."""

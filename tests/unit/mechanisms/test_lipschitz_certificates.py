@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
@@ -139,6 +140,66 @@ def test_it_is_void_once_the_network_changes() -> None:
     network[0] = Scale(2.0)  # no weight, another map
     with pytest.raises(SensitivityError):
         certificate.require_valid(network)
+
+
+def linear(*rows: tuple[float, ...]) -> nn.Linear:
+    layer = nn.Linear(len(rows[0]), len(rows), bias=False).double()
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor(rows, dtype=torch.float64))
+    return layer
+
+
+def test_a_layer_that_comes_twice_counts_twice() -> None:
+    """Broken twin: `nn.Module.named_children`, which gives each layer once."""
+    triple = linear((3.0, 0.0), (0.0, 3.0))
+    network = nn.Sequential(triple, nn.ReLU(), triple)
+    assert certify(network, (2,)).bound >= float(network(torch.tensor([[1.0, 0.0]]).double()).detach().norm())  # 9
+    assert len(dict(network.named_children())) == 2
+
+
+def test_what_happens_to_the_network_later_makes_it_void() -> None:
+    network = nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(4, 4), nn.Dropout(0.5)).eval()
+    certificate = certify(network, (1, 4, 4))
+    certificate.require_valid(network)
+    network.train()  # dropout doubles what it keeps
+    with pytest.raises(SensitivityError, match="draw nothing"):
+        certificate.require_valid(network)
+    network.eval()
+    hook = network[2].register_forward_hook(lambda module, given, out: 100 * out)
+    with pytest.raises(SensitivityError, match="hook"):
+        certificate.require_valid(network)
+    hook.remove()
+    certificate.require_valid(network)
+    network[0].divisor_override = 1  # repr does not tell
+    with pytest.raises(SensitivityError, match="Certify the network anew"):
+        certificate.require_valid(network)
+
+
+def test_pixels_that_are_copied_unevenly() -> None:
+    """3.4 times two pixels are six, of which the first one gets four: not a factor of 3."""
+    layer, spike = nn.Upsample(scale_factor=3.4), torch.tensor([1.0, 0.0, 0.0, 0.0]).view(1, 1, 2, 2)
+    assert layer(spike).shape[-1] % 2 == 0
+    assert certify(layer, (1, 2, 2)).bound >= float(layer(spike).norm()) == 4.0
+
+
+def test_small_weights_do_not_vanish_in_their_squares() -> None:
+    network = nn.Sequential(linear((1e-170, 0.0), (0.0, 1e-170)), Scale(1e170))
+    assert 1 <= certify(network, (2,)).bound < 1.001
+    assert certify(linear((0.0, 0.0)), (2,)).bound == 0
+
+
+def test_rounding_of_values_that_are_not_small() -> None:
+    """Errors that do not shrink with the input: sigmoid rounds around 1/2, a sum around its bias."""
+    assert certify(nn.Sigmoid(), (4,)).growth.error(1e-12) > 2.0**-53
+    layer = nn.Linear(1000, 1).double()
+    with torch.no_grad():
+        layer.weight.fill_(2.0**-54)
+        layer.bias.fill_(1.0)
+    total = layer.bias.item()
+    for weight in layer.weight[0].tolist():
+        total += weight  # each is lost: half of the last place of 1
+    exact = 1.0 + 1000 * 2.0**-54
+    assert certify(layer, (1000,)).growth.error(math.sqrt(1000)) >= exact - total > 0
 
 
 def test_certifying_changes_neither_the_network_nor_any_generator() -> None:

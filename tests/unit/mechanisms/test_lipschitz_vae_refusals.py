@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
@@ -88,6 +89,36 @@ def test_r5_one_relation_for_weights_and_sampling() -> None:
     assert sampling(weights=charged).event(ADD_OR_REMOVE_ONE) == own
     with pytest.raises(PrivacyError, match="priced under one relation"):
         sampling(weights=charged).event(REPLACE_ONE)
+
+
+def test_two_trainings_of_one_price_are_both_owed() -> None:
+    again = dataclasses.replace(TRAINED)
+    assert again == TRAINED
+    together = decoding(weights=TRAINED, decoder_weights=TRAINED).event(ADD_OR_REMOVE_ONE)
+    apart = decoding(weights=TRAINED, decoder_weights=again).event(ADD_OR_REMOVE_ONE)
+    assert isinstance(together, Composed)
+    assert isinstance(apart, Composed)
+    assert (together.events.count(Gaussian(2.0)), apart.events.count(Gaussian(2.0))) == (1, 2)
+
+
+def test_a_statement_says_what_its_numbers_leave_out() -> None:
+    charged = dataclasses.replace(TRAINED, charged=True)
+    said = sampling(weights=charged).guarantee(PldAccountant(), delta=1e-5, relation=ADD_OR_REMOVE_ONE).assumptions
+    assert "not in these numbers" in said[0]
+    said = sampling(weights=TRAINED).guarantee(PldAccountant(), delta=1e-5, relation=ADD_OR_REMOVE_ONE).assumptions
+    assert "not in these numbers" not in said[0]
+
+
+def test_a_decoder_that_changes_after_construction_is_credited_no_more() -> None:
+    decoder = copy.deepcopy(DECODER)
+    mechanism = decoding(decoder=decoder, decoder_certificate=certify(decoder, (3,)))
+    before = mechanism.separation
+    with torch.no_grad():
+        decoder[0].weight *= 100
+    with pytest.raises(SensitivityError, match="Certify the network anew"):
+        mechanism.event(REPLACE_ONE)
+    anew = decoding(decoder=decoder, decoder_certificate=certify(decoder, (3,)))
+    assert anew.separation > before  # broken twin: the credit of the old weights
 
 
 def test_r5_the_sampled_gaussian_pair_is_not_charged_under_replace_one() -> None:
