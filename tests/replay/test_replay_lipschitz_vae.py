@@ -124,4 +124,4 @@ def test_rejecting_codes_near_a_record_is_another_look(monkeypatch) -> None:
     monkeypatch.setattr(LipschitzVaeSampling, "_measure", rejecting)
     two = ArrayRecords(data()._images[[0, 4]], torch.zeros(2, dtype=torch.int64))
     with pytest.raises(ReplayMismatch, match="equal release"):
-        check(sampling(), two, two.without(1))
+        check(sampling(draws=300), two, two.without(1))
