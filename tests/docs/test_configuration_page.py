@@ -24,6 +24,7 @@ from dpgen_plugins.kernel.dp_kernel import DpKernelConfig
 from dpgen_plugins.kernel.dp_merf import DpMerfConfig
 from dpgen_plugins.kernel.dp_ntk import DpNtkConfig
 from dpgen_plugins.vae.dp_vae import DpVaeConfig
+from dpgen_plugins.vae.lipschitz_vae import LipschitzVaeConfig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text()
 
@@ -37,7 +38,16 @@ def keys(model: type[BaseModel], under: str = "") -> Iterator[str]:
 
 
 METHODS = (PrivImageConfig, DpdmConfig, PdpDiffusionConfig, DpLdmConfig, DpLoraConfig, DpFetaConfig, FetaProConfig)
-OTHERS = (DpMerfConfig, DpNtkConfig, DpKernelConfig, PeConfig, DpganConfig, GsWganConfig, DpVaeConfig)
+OTHERS = (
+    DpMerfConfig,
+    DpNtkConfig,
+    DpKernelConfig,
+    PeConfig,
+    DpganConfig,
+    GsWganConfig,
+    DpVaeConfig,
+    LipschitzVaeConfig,
+)
 SETTINGS = {key for config in (*METHODS, *OTHERS) for key in keys(config)}
 
 
