@@ -19,6 +19,7 @@ from dpgen.mechanisms import RunContext
 from dpgen.mechanisms.context import public_generator
 from dpgen.mechanisms.dp_sgd import clipped_gradient_sum, passes
 from dpgen.noise import NoiseSource
+from dpgen.testing.conformance.observed_events import charged, drawn
 from dpgen.testing.replay import ReplayMismatch, measuring, record, replay
 from dpgen_plugins.gan import dpgan, sharded_critics, shards
 from dpgen_plugins.gan.critics import Critics
@@ -181,6 +182,13 @@ def test_their_noise_is_what_is_charged() -> None:
         joined = [call for call in tape.calls if call.address.kind == "poisson subset" and not call.address.path]
         assert [call.address.step for call in joined] == [0, 1, 2, 3]
         assert {call.scale for call in joined} == {0.9}
+        noise = [leaf for leaf in drawn(tape.calls, relation) if leaf.law == "gaussian"]
+        promised = charged(mechanism().event(relation), relation=relation)
+        assert promised is not None
+        assert all(found.near(one) for found, one in zip(noise, promised, strict=True))
+        halved = charged(mechanism(noise_multiplier=0.25).event(relation), relation=relation)
+        assert halved is not None
+        assert not any(found.near(one) for found, one in zip(noise, halved, strict=True))
 
 
 def test_rows_priced_singly_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:

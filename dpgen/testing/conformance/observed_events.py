@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from dpgen.budget import REPLACE_ONE, NeighboringRelation
+from dpgen.budget import ADD_OR_REMOVE_ONE, REPLACE_ONE, NeighboringRelation
 from dpgen.events import (
     AggregatePosterior,
     Composed,
@@ -44,8 +44,14 @@ class Leaf:
         return text if self.probability == 1.0 else f"{text} on a Poisson sample of probability {self.probability:.4g}"
 
 
-def charged(event: DpEvent, probability: float = 1.0) -> list[Leaf] | None:
-    """The leaves that `event` promises, in order; None when it holds something else than (discrete) Gaussians."""
+def charged(
+    event: DpEvent, probability: float = 1.0, *, relation: NeighboringRelation = ADD_OR_REMOVE_ONE
+) -> list[Leaf] | None:
+    """The leaves that `event` promises, in order; None when it holds something else than (discrete) Gaussians.
+
+    What ran on shards moves by twice what one shard contributes under either relation; `drawn` divides what it sees by
+    that whole distance, and under replace-one by half of it.
+    """
     match event:
         case NoOp():
             return []
@@ -54,18 +60,26 @@ def charged(event: DpEvent, probability: float = 1.0) -> list[Leaf] | None:
         case DiscreteGaussian(scale=scale, touched=touched):
             return [Leaf("discrete gaussian", scale, touched, probability)]
         case PoissonSampled(probability=q, event=inner) if probability == 1.0:
-            return charged(inner, q)
+            return charged(inner, q, relation=relation)
         case OnShards(event=AggregatePosterior() as inner):
-            return charged(inner, probability)
+            return charged(inner, probability, relation=relation)
+        case OnShards(event=inner):
+            return _on_shards(charged(inner, probability, relation=relation), relation)
         case AggregatePosterior(records=records, draws=draws, separation=separation) if separation > 0:
             return [Leaf("gaussian", 1 / separation, probability=probability, records=records)] * draws
         case SelfComposed(event=inner, count=count):
-            one = charged(inner, probability)
+            one = charged(inner, probability, relation=relation)
             return None if one is None else one * count
         case Composed(events=events):
-            parts = [charged(inner, probability) for inner in events]
+            parts = [charged(inner, probability, relation=relation) for inner in events]
             return None if None in parts else [leaf for part in parts if part is not None for leaf in part]
     return None
+
+
+def _on_shards(leaves: list[Leaf] | None, relation: NeighboringRelation) -> list[Leaf] | None:
+    if leaves is None or any(leaf.law != "gaussian" for leaf in leaves):
+        return None
+    return [replace(leaf, noise=leaf.noise / (1 if relation is REPLACE_ONE else 2)) for leaf in leaves]
 
 
 def drawn(calls: Iterable[NoiseCall], relation: NeighboringRelation) -> list[Leaf]:

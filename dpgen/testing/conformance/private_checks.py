@@ -43,7 +43,7 @@ def check_noise_is_what_was_charged(trial: Trial) -> None:
         seen = trial.observe(toy_records(), Conditions(relation=relation, sampled=True))
         seen.require_success()
         for charge in seen.charges:
-            promised = charged(charge.event)
+            promised = charged(charge.event, relation=relation)
             if promised is None:
                 continue
             calls = [call for call in seen.tape.calls if call.address.path[0].rpartition("#")[0] == charge.label]
