@@ -40,7 +40,7 @@ class DpganConfig(GeneratorConfig):
     pretrain: AdversarialPretraining = Field(default_factory=AdversarialPretraining)
     finetune: FinetuneSettings = Field(
         default_factory=lambda: FinetuneSettings(
-            steps=1000, views=1, clip_norm=0.1, learning_rate=1e-3, ema_decay=0.995
+            steps=1000, views=1, clip_norm=0.1, learning_rate=2e-3, ema_decay=0.99
         )
     )
     generator_steps: GeneratorSteps = Field(default_factory=GeneratorSteps)

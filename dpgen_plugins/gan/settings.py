@@ -26,7 +26,7 @@ class DiscriminatorSettings(_Settings):
 class GeneratorSteps(_Settings):
     """The generator's own training: it sees the discriminator alone, never a record."""
 
-    every: int = Field(default=5, ge=1, description="discriminator steps to one generator step")
+    every: int = Field(default=2, ge=1, description="discriminator steps to one generator step")
     batch: int = Field(default=256, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     shown: int = Field(default=32, ge=1, description="generated images of each class that a step compares records with")
