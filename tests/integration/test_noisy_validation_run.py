@@ -12,15 +12,17 @@ import pytest
 from dpgen.accountants.rdp import RdpAccountant
 from dpgen.budget import ADD_OR_REMOVE_ONE, REPLACE_ONE, VALIDATION, Budget
 from dpgen.config import Config
+from dpgen.distributed import World
 from dpgen.errors import ConfigError, DataError, ResumeError, UnknownName
 from dpgen.evaluation.private_test import TestSplit
 from dpgen.events import EpsilonDelta
 from dpgen.mechanisms.noisy_maximum import NoisyMaximum
-from dpgen.pipeline import prepare, run
+from dpgen.pipeline import execute, prepare, run
 from dpgen.pipeline.folder import RunFolder
 from dpgen.pipeline.scoring import Scoring
 from dpgen.pipeline.validation import planned, validation_charge
 from dpgen.record import TUNED_ON_PRIVATE, RunRecord
+from dpgen.testing.processes import together
 from dpgen.testing.toy import ToyGenerator, toy_images
 from dpgen.testing.toy_run import CLASS_NAMES, toy_config, toy_registry
 from dpgen.verification import verify
@@ -128,6 +130,22 @@ def test_a_resumed_run_with_other_validation_images_is_refused(tmp_path: Path) -
     np.savez(tmp_path / "validation.npz", images=images, labels=labels, class_names=np.array(CLASS_NAMES))
     with pytest.raises(ResumeError, match="private data"):
         run(config(tmp_path), registry=toy_registry(), resume=True)
+
+
+def on_one_of_several(world: World, folder: str) -> tuple[str, list[str]]:
+    """What a process of a run finds in its record; the first one alone has the validation images."""
+    registry = toy_registry()
+    record = execute(prepare(config(Path(folder)), registry), registry=registry, world=world)
+    assert record.selection is not None
+    return record.selection["classifier"], [charge.label for charge in record.charges]
+
+
+def test_two_processes_make_one_choice_for_one_charge(tmp_path: Path) -> None:
+    config(tmp_path)  # writes the images
+    first, second = (outcome.value for outcome in together(2, on_one_of_several, str(tmp_path)))
+    assert first == second is not None
+    assert first[1].count(VALIDATION) == 1
+    assert verify(tmp_path / "run").passed
 
 
 @pytest.mark.parametrize(
