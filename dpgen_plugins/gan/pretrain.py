@@ -19,6 +19,7 @@ from dpgen_plugins.gan.networks import Adversaries
 from dpgen_plugins.gan.settings import AdversarialPretraining, GeneratorSteps
 
 PHASE: Final = "pretrain"
+UNFINISHED: Final = f"{PHASE}.unfinished"
 CHECKPOINT_EVERY: Final = 250
 
 
@@ -39,8 +40,7 @@ def pretrain(
     optimizer = partial(torch.optim.Adam, lr=settings.learning_rate, betas=(0.9, 0.99))
     state = TrainingState(module.to(context.device), optimizer)
     own = partial(_named_draws, context)
-    unfinished = f"{PHASE}.unfinished"
-    state.continue_from(context.checkpoints, unfinished, {})
+    state.continue_from(context.checkpoints, UNFINISHED, {})
     with context.progress.track(PHASE, settings.steps) as advance:
         advance(state.step)
         while state.step < settings.steps:
@@ -56,7 +56,7 @@ def pretrain(
             state.average(decay=settings.ema_decay)
             advance(1)
             if state.step % CHECKPOINT_EVERY == 0 and state.step < settings.steps:
-                state.save(context.checkpoints, unfinished, {})
+                state.save(context.checkpoints, UNFINISHED, {})
     return state.ema
 
 
