@@ -16,10 +16,10 @@ from dpgen.data.datasets import PublicDataset
 from dpgen.data.info import DatasetInfo, Shape
 from dpgen.errors import InvalidValue
 from dpgen.generators.pretrained import Pretrained
+from dpgen.generators.training.public import PRINT_TO_HAND, train
 from dpgen.mechanisms.context import RunContext
 from dpgen.noise import RowRandom
 from dpgen_plugins.diffusion.checkpoint import fitting, take_over, training_facts
-from dpgen_plugins.diffusion.pretrain import PRINT_TO_HAND, train
 from dpgen_plugins.diffusion.settings import AutoencoderSettings
 from dpgen_plugins.diffusion.space import PIXELS, Space
 

@@ -19,9 +19,9 @@ from dpgen.data.info import DatasetInfo, Shape
 from dpgen.data.writing import contact_sheet, eight_bit
 from dpgen.errors import InvalidValue, PlanMismatch
 from dpgen.events import DpEvent, Gaussian, PoissonSampled, SelfComposed
+from dpgen.generators.training.private import charged_part
 from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.repeated_gaussian_sum import RepeatedGaussianSum, repeated_sum_event
-from dpgen_plugins.diffusion.finetune import charged_part
 from dpgen_plugins.diffusion.finishing import finished
 from dpgen_plugins.diffusion.settings import CentralImageSettings
 

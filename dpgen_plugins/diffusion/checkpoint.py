@@ -14,9 +14,10 @@ from dpgen.data.datasets import PublicDataset
 from dpgen.data.info import Shape
 from dpgen.errors import ConfigError, StorageError
 from dpgen.generators.pretrained import Manifest, PublicSet, load_pretrained, read_manifest
+from dpgen.generators.training.settings import TrainingSettings
 from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen.networks.digest import weights_digest
-from dpgen_plugins.diffusion.settings import NetworkSettings, NoiseLevelSettings, TrainingSettings
+from dpgen_plugins.diffusion.settings import NetworkSettings, NoiseLevelSettings
 from dpgen_plugins.diffusion.space import PIXELS, Space
 
 PART: Final = "diffusion"

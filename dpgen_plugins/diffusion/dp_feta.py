@@ -13,13 +13,14 @@ from dpgen.accountants.base import Accountant
 from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
+from dpgen.generators.training.private import LABEL, finetune_beside
+from dpgen.generators.training.settings import FinetuneSettings
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen_plugins.diffusion import central_images
-from dpgen_plugins.diffusion.finetune import LABEL, finetune, finetune_beside
+from dpgen_plugins.diffusion.finetune import finetune
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.settings import (
     CentralImageSettings,
-    FinetuneSettings,
     NetworkSettings,
     NoiseLevelSettings,
     SamplerSettings,

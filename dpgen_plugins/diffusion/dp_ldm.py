@@ -13,9 +13,10 @@ from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
 from dpgen.generators.pretrained import Pretrainable, Pretrained
+from dpgen.generators.training.private import finetune_charge
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen_plugins.diffusion.autoencoder import fresh_space, public_space
-from dpgen_plugins.diffusion.finetune import finetune, finetune_charge
+from dpgen_plugins.diffusion.finetune import finetune
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.parts import train_only, trained_share
 from dpgen_plugins.diffusion.transfer import (

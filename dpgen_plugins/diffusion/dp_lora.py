@@ -13,10 +13,11 @@ from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
 from dpgen.generators.pretrained import Pretrainable, Pretrained
+from dpgen.generators.training.private import finetune_charge
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen_plugins.diffusion.adapters import attach_adapters, merged_weights
 from dpgen_plugins.diffusion.autoencoder import fresh_space, public_space
-from dpgen_plugins.diffusion.finetune import finetune, finetune_charge
+from dpgen_plugins.diffusion.finetune import finetune
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.parts import trained_share
 from dpgen_plugins.diffusion.settings import AdapterSettings

@@ -12,11 +12,13 @@ from dpgen.accountants.base import Accountant
 from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
+from dpgen.generators.training.private import finetune_charge
+from dpgen.generators.training.settings import FinetuneSettings
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen.mechanisms.dp_sgd import gradient_notes
-from dpgen_plugins.diffusion.finetune import finetune, finetune_charge
+from dpgen_plugins.diffusion.finetune import finetune
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
-from dpgen_plugins.diffusion.settings import FinetuneSettings, NetworkSettings, NoiseLevelSettings, SamplerSettings
+from dpgen_plugins.diffusion.settings import NetworkSettings, NoiseLevelSettings, SamplerSettings
 
 
 class DpdmConfig(GeneratorConfig):

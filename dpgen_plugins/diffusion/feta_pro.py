@@ -14,14 +14,16 @@ from dpgen.accountants.base import Accountant
 from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.generators.base import Generator, Tags, Task
+from dpgen.generators.training.private import LABEL, finetune_beside
+from dpgen.generators.training.settings import TrainingSettings
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen_plugins.diffusion import central_images, frequency
 from dpgen_plugins.diffusion.dp_feta import DpFetaConfig
-from dpgen_plugins.diffusion.finetune import LABEL, finetune, finetune_beside
+from dpgen_plugins.diffusion.finetune import finetune
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.pretrain import pretrain
-from dpgen_plugins.diffusion.settings import FrequencySettings, TrainingSettings
+from dpgen_plugins.diffusion.settings import FrequencySettings
 from dpgen_plugins.diffusion.warm_up import PHASE, warm_up
 
 SECOND_PHASE: Final = "frequency-warm-up"

@@ -16,12 +16,12 @@ from dpgen.data.info import DatasetInfo
 from dpgen.data.writing import contact_sheet, eight_bit, rows_by_class
 from dpgen.errors import PlanMismatch
 from dpgen.events import Gaussian
+from dpgen.generators.training.private import charged_part
 from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.gaussian_sum import GaussianSum
 from dpgen.networks.embedding_matching import draw, match_embedding
 from dpgen.networks.image_generator import ImageGenerator
 from dpgen.networks.random_features import RandomFourierFeatures
-from dpgen_plugins.diffusion.finetune import charged_part
 from dpgen_plugins.diffusion.settings import FrequencySettings
 
 LABEL: Final = "frequency-features"

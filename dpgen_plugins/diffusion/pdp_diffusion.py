@@ -13,8 +13,9 @@ from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
 from dpgen.generators.image_api import ImageApi, OffersImageApi
 from dpgen.generators.pretrained import Pretrainable, Pretrained
+from dpgen.generators.training.private import finetune_charge
 from dpgen.mechanisms.context import Progress, RunContext
-from dpgen_plugins.diffusion.finetune import finetune, finetune_charge
+from dpgen_plugins.diffusion.finetune import finetune
 from dpgen_plugins.diffusion.image_api import diffusion_api
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.parts import trained_share

@@ -19,11 +19,12 @@ from dpgen.errors import InvalidValue, PlanMismatch
 from dpgen.events import DiscreteGaussian
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
 from dpgen.generators.pretrained import Pretrainable, Pretrained
+from dpgen.generators.training.private import finetune_beside
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen.mechanisms.histogram import NoisyHistogram
 from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen_plugins.diffusion import semantic_query
-from dpgen_plugins.diffusion.finetune import finetune, finetune_beside
+from dpgen_plugins.diffusion.finetune import finetune
 from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
 from dpgen_plugins.diffusion.pretrain import pretrain
 from dpgen_plugins.diffusion.query_network import publish_identity, query_network, require_query_network

@@ -13,8 +13,8 @@ from dpgen.budget import NeighboringRelation
 from dpgen.data.info import DatasetInfo
 from dpgen.errors import InvalidValue
 from dpgen.events import DpEvent
+from dpgen.generators.training.private import charged_part
 from dpgen.mechanisms.histogram import NoisyHistogram
-from dpgen_plugins.diffusion.finetune import charged_part
 from dpgen_plugins.diffusion.query_network import QueryNetwork
 from dpgen_plugins.diffusion.settings import QuerySettings
 

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from dpgen.generators.training.settings import NOISE_MULTIPLIER, PretrainSettings, Settings, TrainingSettings
 from dpgen.networks.classifiers import CLASSIFIERS
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-NOISE_MULTIPLIER = Field(
-    default=None,
-    gt=0,
-    description="deviation of the noise over the add-or-remove-one bound, fixed instead of solved from `budget_share`",
-)
-
-
-class NetworkSettings(_Settings):
+class NetworkSettings(Settings):
     """The U-Net; see `dpgen.networks.unet.UNet`."""
 
     base: int = Field(default=32, ge=4, multiple_of=4)
@@ -43,40 +33,14 @@ class NetworkSettings(_Settings):
         return self
 
 
-class NoiseLevelSettings(_Settings):
+class NoiseLevelSettings(Settings):
     """ln(noise level) in training is normal with this mean and deviation."""
 
     mean: float = -0.6
     deviation: float = Field(default=1.2, gt=0)
 
 
-class TrainingSettings(_Settings):
-    """Ordinary training: Adam, a short warm-up, then a linear decay of the learning rate."""
-
-    steps: int = Field(default=2000, ge=1)
-    batch: int = Field(default=128, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
-    final_learning_rate: float = Field(default=0.1, ge=0, le=1, description="share of the rate left at the last step")
-    ema_decay: float = Field(default=0.99, ge=0, lt=1)
-    jitter: float = Field(default=0.0, ge=0, description="strength of the random deformation of public images")
-
-
-class PretrainSettings(TrainingSettings):
-    """Ordinary training on public images, which ends early where a loss on some of them says so: that is free."""
-
-    validation_share: float = Field(
-        default=0.0, ge=0, lt=1, description="public images held back to validate on; 0 trains all steps on all images"
-    )
-    validation_every: int = Field(default=250, ge=1, description="steps between two validations")
-    patience: int = Field(
-        default=4, ge=1, description="validations in a row without a lower loss after which training ends"
-    )
-    checkpoint: str | None = Field(
-        default=None, description="folder that `dpgen pretrain` made: its weights are taken instead of training"
-    )
-
-
-class LabelSettings(_Settings):
+class LabelSettings(Settings):
     """What the labels of the public set are used for, when all of it is pretrained on. Public choices, all free."""
 
     conditional: bool = Field(default=True, description="pretrain with the public classes as labels; else as one class")
@@ -101,7 +65,7 @@ class AutoencoderSettings(PretrainSettings):
     )
 
 
-class AdapterSettings(_Settings):
+class AdapterSettings(Settings):
     """Low-rank adapters: a layer's weight W becomes W + (alpha / rank) B A."""
 
     rank: int = Field(default=8, ge=1)
@@ -113,19 +77,7 @@ class AdapterSettings(_Settings):
     )
 
 
-class FinetuneSettings(_Settings):
-    """DP-SGD. The sampling probability is `expected_batch` / declared records; the noise is solved from the budget."""
-
-    expected_batch: float = Field(default=1024, gt=0)
-    steps: int = Field(default=300, ge=1)
-    views: int = Field(default=1, ge=1, description="noise levels per image, averaged before the one clip")
-    clip_norm: float = Field(default=0.5, gt=0)
-    learning_rate: float = Field(default=3e-3, gt=0)
-    final_learning_rate: float = Field(default=0.1, ge=0, le=1, description="share of the rate left at the last step")
-    ema_decay: float = Field(default=0.985, ge=0, lt=1)
-
-
-class SamplerSettings(_Settings):
+class SamplerSettings(Settings):
     """How images are drawn. `churn` > 0 makes Heun stochastic."""
 
     method: Literal["heun", "ddim"] = "heun"
@@ -137,7 +89,7 @@ class SamplerSettings(_Settings):
     batch: int = Field(default=500, ge=1)
 
 
-class QuerySettings(_Settings):
+class QuerySettings(Settings):
     """The semantic query: each private image votes for the public classes it resembles most."""
 
     scope: Literal["class", "all"] = Field(
@@ -178,7 +130,7 @@ class QuerySettings(_Settings):
         return self
 
 
-class CentralImageSettings(_Settings):
+class CentralImageSettings(Settings):
     """The central images of DP-FETA: noisy mean or mode images of each class, over random samples of the records."""
 
     kind: Literal["mean", "mode"] = "mean"
@@ -217,7 +169,7 @@ class WarmUpSettings(TrainingSettings):
     jitter: float = Field(default=1.0, ge=0, description="strength of the random variation of the central images")
 
 
-class FrequencySettings(_Settings):
+class FrequencySettings(Settings):
     """FETA-Pro's auxiliary: noisy random Fourier features of each class, and the generator trained to match them."""
 
     features: int = Field(default=4000, ge=2, multiple_of=2, description="random Fourier features of an image")

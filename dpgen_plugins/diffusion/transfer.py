@@ -13,6 +13,7 @@ from dpgen.data.info import DatasetInfo, Shape
 from dpgen.errors import ConfigError, InvalidValue
 from dpgen.generators.base import GeneratorConfig, PublicInfo, Task
 from dpgen.generators.pretrained import Manifest, Pretrained
+from dpgen.generators.training.settings import FinetuneSettings, PretrainSettings
 from dpgen.mechanisms.context import RunContext
 from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen_plugins.diffusion.autoencoder import (
@@ -36,11 +37,9 @@ from dpgen_plugins.diffusion.model import fresh_network
 from dpgen_plugins.diffusion.pretrain import pretrain
 from dpgen_plugins.diffusion.settings import (
     AutoencoderSettings,
-    FinetuneSettings,
     LabelSettings,
     NetworkSettings,
     NoiseLevelSettings,
-    PretrainSettings,
     SamplerSettings,
 )
 from dpgen_plugins.diffusion.space import PIXELS, Space

@@ -6,11 +6,11 @@ from typing import Final
 
 from torch import Tensor
 
+from dpgen.generators.training.public import train
 from dpgen.mechanisms.context import RunContext
 from dpgen.networks.augment import Augmentation
 from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen_plugins.diffusion.edm import row_losses, training_inputs
-from dpgen_plugins.diffusion.pretrain import train
 from dpgen_plugins.diffusion.settings import NoiseLevelSettings, WarmUpSettings
 
 PHASE: Final = "warm-up"

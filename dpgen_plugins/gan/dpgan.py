@@ -15,10 +15,10 @@ from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.data.info import DatasetInfo
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
 from dpgen.generators.from_noise import FromNoise, require_fitted
+from dpgen.generators.training.private import finetune_charge, train_privately
+from dpgen.generators.training.settings import FinetuneSettings
 from dpgen.mechanisms.context import Progress, RunContext, public_generator
 from dpgen.mechanisms.dp_sgd import gradient_notes
-from dpgen_plugins.diffusion.finetune import finetune_charge, train_privately
-from dpgen_plugins.diffusion.settings import FinetuneSettings
 from dpgen_plugins.gan.adversarial import generator_turn, pair_inputs, pair_losses
 from dpgen_plugins.gan.networks import Adversaries, fresh_discriminator, fresh_generator
 from dpgen_plugins.gan.pretrain import pretrain
@@ -39,9 +39,7 @@ class DpganConfig(GeneratorConfig):
     discriminator: DiscriminatorSettings = Field(default_factory=DiscriminatorSettings)
     pretrain: AdversarialPretraining = Field(default_factory=AdversarialPretraining)
     finetune: FinetuneSettings = Field(
-        default_factory=lambda: FinetuneSettings(
-            steps=1000, views=1, clip_norm=0.1, learning_rate=2e-3, ema_decay=0.99
-        )
+        default_factory=lambda: FinetuneSettings(steps=1000, views=1, clip_norm=0.1, learning_rate=2e-3, ema_decay=0.99)
     )
     generator_steps: GeneratorSteps = Field(default_factory=GeneratorSteps)
 

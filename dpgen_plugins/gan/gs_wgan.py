@@ -18,8 +18,8 @@ from dpgen.errors import PlanMismatch
 from dpgen.events import DpEvent, Gaussian, OnShards, PoissonSampled, SelfComposed
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
 from dpgen.generators.from_noise import FromNoise, require_fitted
+from dpgen.generators.training.public_step import linear_decay
 from dpgen.mechanisms.context import Progress, RunContext, public_generator
-from dpgen_plugins.diffusion.public_step import linear_decay
 from dpgen_plugins.gan.networks import Adversaries, fresh_discriminator, fresh_generator
 from dpgen_plugins.gan.pretrain import pretrain
 from dpgen_plugins.gan.settings import (

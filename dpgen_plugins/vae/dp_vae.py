@@ -18,12 +18,12 @@ from dpgen.data.relabelled import relabelled
 from dpgen.events import Gaussian
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
 from dpgen.generators.from_noise import FromNoise, require_fitted
+from dpgen.generators.training.private import LABEL as FINETUNE
+from dpgen.generators.training.private import finetune_beside, finetune_charge, train_privately
+from dpgen.generators.training.public import train
+from dpgen.generators.training.settings import FinetuneSettings, PretrainSettings
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen.mechanisms.dp_sgd import gradient_notes
-from dpgen_plugins.diffusion.finetune import LABEL as FINETUNE
-from dpgen_plugins.diffusion.finetune import finetune_beside, finetune_charge, train_privately
-from dpgen_plugins.diffusion.pretrain import train
-from dpgen_plugins.diffusion.settings import FinetuneSettings, PretrainSettings
 from dpgen_plugins.vae import latent_prior
 from dpgen_plugins.vae.latent_prior import PriorAndDecoder
 from dpgen_plugins.vae.networks import Vae, fresh_vae

@@ -19,11 +19,11 @@ from dpgen.errors import InvalidValue, PlanMismatch
 from dpgen.events import AggregatePosterior, DpEvent, OnShards
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
 from dpgen.generators.from_noise import FromNoise, require_fitted
+from dpgen.generators.training.public import PRINT_TO_HAND, train
+from dpgen.generators.training.settings import PretrainSettings
 from dpgen.mechanisms.context import Progress, RunContext
 from dpgen.mechanisms.lipschitz import certify
 from dpgen.mechanisms.lipschitz_vae import LipschitzVaeSampling, Provenance
-from dpgen_plugins.diffusion.pretrain import PRINT_TO_HAND, train
-from dpgen_plugins.diffusion.settings import PretrainSettings
 from dpgen_plugins.vae.certified import RADIUS, BlurredReconstruction, CertifiedVae, CodeInputs, fresh_certified_vae
 from dpgen_plugins.vae.deconvolved import LawsAndDecoder, deconvolved_laws
 from dpgen_plugins.vae.settings import CertifiedVaeSettings, PosteriorSettings

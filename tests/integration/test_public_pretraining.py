@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from dpgen.config import Config, from_toml
 from dpgen.errors import ConfigError, DpgenError, PrivacyError, ResumeError, StorageError
 from dpgen.generators.pretrained import read_manifest
+from dpgen.generators.training import public
 from dpgen.ledger import read_ledger
 from dpgen.mechanisms import Checkpoints, Progress, SilentProgress
 from dpgen.noise import SeededNoise
@@ -19,7 +20,6 @@ from dpgen.pipeline import run
 from dpgen.pipeline.planning import prepare
 from dpgen.pipeline.pretraining import UNFINISHED, pretrain
 from dpgen.testing.toy_run import toy_config, toy_registry
-from dpgen_plugins.diffusion import pretrain as module
 
 BASE = """
 [privacy]
@@ -191,7 +191,7 @@ def test_codes_need_their_own_autoencoder(tmp_path: Path) -> None:
 
 
 def test_stopped_it_goes_on_and_other_settings_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(public, "CHECKPOINT_EVERY", 2)
     settings, folder = config(tmp_path, "dp_ldm"), tmp_path / "kept"
     progress: Progress = StopsAt("pretrain")
     with pytest.raises(Stopped):

@@ -7,13 +7,14 @@ import torch
 from dpgen.data.info import DatasetInfo, Shape
 from dpgen.distributed import World
 from dpgen.generators.base import Task
+from dpgen.generators.training.settings import PretrainSettings
 from dpgen.mechanisms import Checkpoints, RunContext
 from dpgen.pipeline import sampling
 from dpgen.testing.processes import together
 from dpgen_plugins.diffusion.dpdm import Dpdm
 from dpgen_plugins.diffusion.model import fresh_network
 from dpgen_plugins.diffusion.pretrain import pretrain
-from dpgen_plugins.diffusion.settings import NetworkSettings, NoiseLevelSettings, PretrainSettings
+from dpgen_plugins.diffusion.settings import NetworkSettings, NoiseLevelSettings
 
 INFO = DatasetInfo(Shape(1, 8, 8), ("a", "b"), nominal_records=100)
 COUNT = 11

@@ -4,9 +4,9 @@ import math
 
 import torch
 
+from dpgen.generators.training.public_step import linear_decay
 from dpgen.noise import PublicRows
 from dpgen_plugins.diffusion.edm import denoise, log_normal_level, row_losses, training_inputs
-from dpgen_plugins.diffusion.public_step import linear_decay
 from dpgen_plugins.diffusion.settings import NoiseLevelSettings
 
 SETTINGS = NoiseLevelSettings(mean=-0.6, deviation=1.2)

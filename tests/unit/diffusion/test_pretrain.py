@@ -8,11 +8,13 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from dpgen.generators.training import public
+from dpgen.generators.training.settings import PretrainSettings
 from dpgen.mechanisms import Checkpoints, Progress, RunContext, SilentProgress
 from dpgen.mechanisms.context import Advance
 from dpgen.networks.unet import UNet
-from dpgen_plugins.diffusion import pretrain as module
-from dpgen_plugins.diffusion.settings import NoiseLevelSettings, PretrainSettings
+from dpgen_plugins.diffusion.pretrain import PHASE, pretrain
+from dpgen_plugins.diffusion.settings import NoiseLevelSettings
 
 IMAGES = torch.randint(0, 256, (12, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(12) % 2
@@ -44,14 +46,12 @@ def train(checkpoints: Checkpoints, progress: Progress, *, seed: int = 0) -> dic
     network = UNet(channels=1, classes=2, base=4, multipliers=(1,))
     context = RunContext(checkpoints=checkpoints, progress=progress, seed=seed)
     settings = PretrainSettings(steps=7, batch=4, jitter=0.5)
-    return module.pretrain(
-        network, IMAGES, LABELS, settings=settings, noise_levels=NoiseLevelSettings(), context=context
-    )
+    return pretrain(network, IMAGES, LABELS, settings=settings, noise_levels=NoiseLevelSettings(), context=context)
 
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(public, "CHECKPOINT_EVERY", 2)
 
 
 @pytest.mark.parametrize("stop", [1, 3, 6])
@@ -59,7 +59,7 @@ def test_resumed_equals_uninterrupted(stop: int) -> None:
     whole, checkpoints = train(Checkpoints(), SilentProgress()), Checkpoints()
     with pytest.raises(Stopped):
         train(checkpoints, StopsAt(stop))
-    saved = checkpoints.load(f"{module.PHASE}.unfinished")
+    saved = checkpoints.load(f"{PHASE}.unfinished")
     assert (saved.facts["step"] if saved else 0) == (stop - 1) // 2 * 2
     resumed = train(checkpoints, SilentProgress())
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
@@ -77,7 +77,7 @@ def test_two_trainings_of_one_run_do_not_share_draws_or_checkpoints() -> None:
     def step_by_step(phase: str) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
         network = UNet(channels=1, classes=2, base=4, multipliers=(1,))
-        return module.pretrain(
+        return pretrain(
             network, IMAGES, LABELS, settings=settings, noise_levels=NoiseLevelSettings(), context=context, phase=phase
         )
 

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from dpgen.data.info import DatasetInfo, Shape
+from dpgen.generators.training.settings import PretrainSettings
 from dpgen.mechanisms import Checkpoints, Compute, RunContext
 from dpgen_plugins.diffusion.model import fresh_network
 from dpgen_plugins.diffusion.prediction import CompiledPrediction, prediction
 from dpgen_plugins.diffusion.pretrain import pretrain
-from dpgen_plugins.diffusion.settings import NetworkSettings, NoiseLevelSettings, PretrainSettings
+from dpgen_plugins.diffusion.settings import NetworkSettings, NoiseLevelSettings
 
 INFO = DatasetInfo(Shape(1, 8, 8), ("a", "b"), nominal_records=100)
 IMAGES = torch.randint(0, 256, (12, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

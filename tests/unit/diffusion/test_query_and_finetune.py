@@ -12,15 +12,17 @@ from dpgen.data.datasets import PublicDataset
 from dpgen.data.info import DatasetInfo, Shape
 from dpgen.errors import PlanMismatch
 from dpgen.events import DiscreteGaussian, Gaussian
+from dpgen.generators.training.private import LABEL, finetune_event
+from dpgen.generators.training.settings import FinetuneSettings
 from dpgen.mechanisms import RunContext
 from dpgen.networks.classifier import ImageClassifier
-from dpgen_plugins.diffusion.finetune import LABEL, finetune, finetune_event
+from dpgen_plugins.diffusion.finetune import finetune
 from dpgen_plugins.diffusion.model import fresh_network
 from dpgen_plugins.diffusion.privimage import PrivImage
 from dpgen_plugins.diffusion.query_network import OwnClassifier
 from dpgen_plugins.diffusion.selection import Selection
 from dpgen_plugins.diffusion.semantic_query import TopClassVotes
-from dpgen_plugins.diffusion.settings import FinetuneSettings, NetworkSettings, NoiseLevelSettings
+from dpgen_plugins.diffusion.settings import NetworkSettings, NoiseLevelSettings
 
 INFO = DatasetInfo(shape=Shape(1, 8, 8), class_names=("a", "b"), nominal_records=40)
 SETTINGS = FinetuneSettings(expected_batch=8, steps=3, views=2)

@@ -48,7 +48,8 @@ def test_churn_keeps_the_law() -> None:
     noise = torch.randn(2000, 1, 1, 1, generator=generator)
     levels = noise_levels(40, lowest=0.01, highest=20.0)
     churn = Churn(amount=10, inflation=1.0)
-    out = sample_heun(ideal, noise, LABELS, levels=levels, churn=churn, random=PublicRows(2000, generator, noise.device))
+    random = PublicRows(2000, generator, noise.device)
+    out = sample_heun(ideal, noise, LABELS, levels=levels, churn=churn, random=random)
     still = sample_heun(ideal, noise, LABELS, levels=levels)
     assert not torch.allclose(out, still)
     assert float(out.std()) == pytest.approx(DATA, rel=0.08)  # 5 standard errors of a deviation from 2,000 draws

@@ -8,9 +8,9 @@ from typing import final
 
 from torch import Tensor
 
+from dpgen.generators.training.settings import PretrainSettings
 from dpgen.mechanisms.checkpoints import Checkpoints
 from dpgen.mechanisms.training_state import TrainingState
-from dpgen_plugins.diffusion.settings import PretrainSettings
 
 
 @final

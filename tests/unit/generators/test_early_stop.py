@@ -12,14 +12,16 @@ import torch
 from torch import nn
 
 from dpgen.errors import InvalidValue
+from dpgen.generators.training import public
+from dpgen.generators.training.early_stop import EarlyStop
+from dpgen.generators.training.public_images import PublicImages
+from dpgen.generators.training.settings import PretrainSettings
 from dpgen.mechanisms import Checkpoints, Progress, RunContext, SilentProgress
 from dpgen.mechanisms.context import Advance
 from dpgen.mechanisms.training_state import TrainingState
 from dpgen.networks.unet import UNet
-from dpgen_plugins.diffusion import pretrain as module
-from dpgen_plugins.diffusion.early_stop import EarlyStop
-from dpgen_plugins.diffusion.public_images import PublicImages
-from dpgen_plugins.diffusion.settings import NoiseLevelSettings, PretrainSettings
+from dpgen_plugins.diffusion.pretrain import pretrain
+from dpgen_plugins.diffusion.settings import NoiseLevelSettings
 
 IMAGES = torch.randint(0, 256, (12, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(12) % 2
@@ -79,7 +81,7 @@ def train(
     network = UNet(channels=1, classes=2, base=4, multipliers=(1,))
     context = RunContext(checkpoints=checkpoints, progress=progress or SilentProgress())
     chosen = {"steps": 9, "batch": 4, "validation_share": 0.4, "validation_every": 2, "patience": 2} | settings
-    weights = module.pretrain(
+    weights = pretrain(
         network,
         IMAGES,
         LABELS,
@@ -96,7 +98,7 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 
 @pytest.mark.parametrize("stop", [1, 4, 5])
 def test_resumed_equals_uninterrupted(stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHECKPOINT_EVERY", 3)  # not in step with the looks
+    monkeypatch.setattr(public, "CHECKPOINT_EVERY", 3)  # not in step with the looks
     whole, checkpoints, through = Checkpoints(), Checkpoints(), []
     expected, _ = train(whole)
     with pytest.raises(Stopped):

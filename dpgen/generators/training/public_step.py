@@ -10,13 +10,13 @@ from typing import final
 import torch
 from torch import Tensor
 
+from dpgen.generators.training.public_images import PublicImages
+from dpgen.generators.training.settings import TrainingSettings
 from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.dp_sgd import Inputs, RowLoss
 from dpgen.mechanisms.training_state import TrainingState
 from dpgen.networks.augment import Augmentation
 from dpgen.noise import PublicRows
-from dpgen_plugins.diffusion.public_images import PublicImages
-from dpgen_plugins.diffusion.settings import TrainingSettings
 
 WARM_UP_STEPS = 30
 
