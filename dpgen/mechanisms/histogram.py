@@ -17,6 +17,7 @@ from dpgen.events import DiscreteGaussian, DpEvent
 from dpgen.mechanisms.base import Mechanism, Records
 from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.discreet import discreet
+from dpgen.mechanisms.places import in_their_places
 from dpgen.noise import NoiseSource
 
 Vote = Callable[[Tensor, Tensor], Tensor]
@@ -72,13 +73,13 @@ class NoisyHistogram(Mechanism[Tensor]):
     ) -> Tensor:
         counts = torch.zeros(self.cells, dtype=torch.int64)
         with context.progress.track(self.phase, 1) as advance:  # how many batches there are is private
-            for first in range(0, len(records.ids), context.physical_batch):
-                counts += self._counted(*records.batch(records.ids[first : first + context.physical_batch]))
+            for images, labels, places in in_their_places(records, context.physical_batch):
+                counts += self._counted(images, labels, places)
             advance(1)
         released = noise.discrete_gaussian(counts.numpy(), scale=self.scale, sensitivity=self.sensitivity(relation))
         return torch.from_numpy(released)
 
-    def _counted(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _counted(self, images: Tensor, labels: Tensor, places: Tensor) -> Tensor:
         with torch.no_grad(), discreet("vote"):
             votes = self.vote(images, labels).cpu()
         if votes.ndim != 2 or len(votes) != len(images) or votes.dtype != torch.int64:
@@ -86,7 +87,7 @@ class NoisyHistogram(Mechanism[Tensor]):
                 f"votes must be int64 [records, m]; found {votes.dtype} with {votes.ndim} axes. "
                 "Return one row of cell indices per record, -1 for no vote."
             )
-        kept = _first_distinct(votes, cells=self.cells, limit=self.votes)
+        kept = _first_distinct(votes[places], cells=self.cells, limit=self.votes)
         return torch.bincount(kept[kept != NO_VOTE], minlength=self.cells)
 
 

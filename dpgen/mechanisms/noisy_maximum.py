@@ -17,6 +17,7 @@ from dpgen.events import DpEvent, EpsilonDelta
 from dpgen.mechanisms.base import Mechanism, Records
 from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.discreet import discreet
+from dpgen.mechanisms.places import in_their_places
 from dpgen.noise import NoiseSource
 
 Ballot = Callable[[Tensor, Tensor], Tensor]
@@ -63,13 +64,13 @@ class NoisyMaximum(Mechanism[Tensor]):
     ) -> Tensor:
         counts = torch.zeros(self.candidates, dtype=torch.int64)
         with context.progress.track(self.phase, 1) as advance:  # how many batches there are is private
-            for first in range(0, len(records.ids), context.physical_batch):
-                counts += self._votes(*records.batch(records.ids[first : first + context.physical_batch]))
+            for images, labels, places in in_their_places(records, context.physical_batch):
+                counts += self._votes(images, labels, places)
             advance(1)
         noisy = noise.geometric(counts.numpy(), scale=self.scale, sensitivity=self.sensitivity(relation))
         return torch.tensor(int(noisy.argmax()))  # numpy: the first of equals
 
-    def _votes(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _votes(self, images: Tensor, labels: Tensor, places: Tensor) -> Tensor:
         with torch.no_grad(), discreet("ballot"):
             votes = self.ballot(images, labels).cpu()
         if votes.shape != (len(images), self.candidates):
@@ -77,4 +78,4 @@ class NoisyMaximum(Mechanism[Tensor]):
                 f"a ballot must be [records, {self.candidates}]; found {votes.ndim} axes or another width. "
                 "Return one row per record and one column per candidate."
             )
-        return (votes != 0).sum(0)
+        return (votes[places] != 0).sum(0)

@@ -82,8 +82,8 @@ def test_survivors_of_the_clean_counts_are_caught(monkeypatch: pytest.MonkeyPatc
     """Noise is drawn and priced; what survives is decided without it."""
     clean = {}
 
-    def listening(self, images, labels, honest=histogram.NoisyHistogram._counted):  # type: ignore[no-untyped-def]
-        clean["counts"] = honest(self, images, labels)
+    def listening(self, *given, honest=histogram.NoisyHistogram._counted):  # type: ignore[no-untyped-def]
+        clean["counts"] = honest(self, *given)
         return clean["counts"]
 
     honest = pe.survivors

@@ -94,6 +94,8 @@ def test_unbounded_ballots_are_caught(monkeypatch):
 
     mechanism = NoisyMaximum(candidates=2, scale=4, ballot=loud)
     check(mechanism, data(), data().without(4))  # bounded, whatever the ballot says
-    monkeypatch.setattr(NoisyMaximum, "_votes", lambda self, images, labels: self.ballot(images, labels).sum(0))
+    monkeypatch.setattr(
+        NoisyMaximum, "_votes", lambda self, images, labels, places: self.ballot(images, labels)[places].sum(0)
+    )
     with pytest.raises(ReplayMismatch, match="input moved 50"):
         check(mechanism, data(), data().without(4))
