@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dpgen.cli.output import Output
+from dpgen.cli.score_tables import run_scores_table
 from dpgen.cli.tables import facts_table, finding_table, plan_table
 from dpgen.config import Config
 from dpgen.distributed import joined
@@ -16,6 +17,7 @@ from dpgen.pipeline.folder import RunFolder
 from dpgen.plugins.registry import default_registry
 from dpgen.record import RunRecord
 from dpgen.report import SAMPLES, read_findings, upper_bound
+from dpgen.report.scores import score_lines
 
 
 def run_and_show(configured: Callable[[], Config], output: Output, *, resume: bool, origin: str) -> None:
@@ -41,13 +43,14 @@ def run_and_show(configured: Callable[[], Config], output: Output, *, resume: bo
 
 def _show(record: RunRecord, folder: RunFolder, output: Output) -> None:
     scores = _scores(folder)
-    facts = _facts(record, folder, scores)
     findings = [finding for finding in read_findings(folder.release) if finding.rows]
     data = {"record": record.to_json(), "folder": str(folder.root), "scores_not_released": scores}
-    output.result(data, *map(finding_table, findings), facts_table(facts))
+    shown = [finding_table(finding) for finding in findings]
+    shown += [run_scores_table(score_lines(scores))] if scores else []
+    output.result(data, *shown, facts_table(_facts(record, folder)))
 
 
-def _facts(record: RunRecord, folder: RunFolder, scores: list[dict[str, Any]]) -> dict[str, object]:
+def _facts(record: RunRecord, folder: RunFolder) -> dict[str, object]:
     guarantee = record.guarantee
     facts: dict[str, object] = {
         "guarantee": f"epsilon={upper_bound(guarantee.epsilon_upper)}, delta={upper_bound(guarantee.delta)}, "
@@ -60,20 +63,11 @@ def _facts(record: RunRecord, folder: RunFolder, scores: list[dict[str, Any]]) -
         facts[f"for {group['size']} images of one person"] = (
             f"epsilon={upper_bound(group['epsilon'])}, delta={upper_bound(group['delta'])}"
         )
-    facts |= {f"{score['name']} {_mark(score)}".strip(): _value(score["value"]) for score in scores}
     return facts | {
         "picture": folder.release / SAMPLES,
         "release (may be given away)": folder.release,
         "report with scores (keep it)": folder.report,
     }
-
-
-def _mark(score: dict[str, Any]) -> str:
-    return f"({score['note']})" if score["note"] else ""
-
-
-def _value(value: float) -> str:
-    return f"{value:.4g}"
 
 
 def _scores(folder: RunFolder) -> list[dict[str, Any]]:

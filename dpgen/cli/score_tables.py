@@ -12,6 +12,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from dpgen.evaluation.base import Score
     from dpgen.evaluation.scores import Scores
+    from dpgen.report.scores import ScoreLine
 
 
 def scores_table(found: Scores) -> RenderableType:
@@ -29,6 +30,18 @@ def scores_table(found: Scores) -> RenderableType:
     notes = sorted({score.note for score in found.scores if score.note})
     parts += [Text(f"Scores that read private data: {note}.", style="bold") for note in notes]
     return Group(*parts)
+
+
+def run_scores_table(lines: Sequence[ScoreLine]) -> RenderableType:
+    """The scores of a run: value, error bar, the most private data read; what must stay with the owner said below."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("score", "value", "error bar", "data read"):
+        table.add_column(column, justify="right" if column == "value" else "left", overflow="fold")
+    for line in lines:
+        table.add_row(*map(Text, (line.name, line.value, line.spread and f"± {line.spread}", line.touched)))
+    if not any(line.is_private for line in lines):
+        return table
+    return Group(table, Text("Scores that read private images are not part of the DP release.", style="bold"), Text())
 
 
 def _value(score: Score) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -53,16 +54,25 @@ def facts_table(facts: Mapping[str, object]) -> RenderableType:
 
 
 def plugins_table(statuses: Sequence[PluginStatus]) -> RenderableType:
-    """One line a plugin; what is broken is said in full below."""
-    table = _table("plugin", "version", "source", "brings", "hooks", "state")
+    """Each plugin under a line of its own: what it brings, its hooks; what is broken is said in full below."""
+    parts: list[RenderableType] = []
     for status in statuses:
-        brings = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in status.registered.items())
-        hooks = ", ".join(hook.removeprefix("dpgen_") for hook in status.hooks)
-        state = "ok" if status.ok else "broken"
-        table.add_row(
-            *map(Text, (status.name, status.version, status.distribution or status.source, brings, hooks, state))
-        )
-    return Group(table, *(Text(f"{status.name}: {status.state}") for status in statuses if not status.ok))
+        state = Text("ok", style="green") if status.ok else Text("broken", style="bold red")
+        origin = status.distribution or status.source
+        parts += [Text.assemble((status.name, "bold"), f" {status.version}  from {origin}  ", state), _brought(status)]
+    return Group(*parts, *(Text(f"{status.name}: {status.state}") for status in statuses if not status.ok))
+
+
+def _brought(status: PluginStatus) -> RenderableType:
+    """The names of each kind that the plugin brings, and its hooks but for those that say no more than the names."""
+    lines = Table.grid(padding=(0, 2))
+    lines.add_column(no_wrap=True)
+    lines.add_column(overflow="fold")
+    others = [hook.removeprefix("dpgen_") for hook in status.hooks if not hook.startswith("dpgen_register_")]
+    for kind, names in {**status.registered, "other hooks": others}.items():
+        if names:
+            lines.add_row(Text(kind.replace("_", " "), style="dim"), Text(", ".join(names)))
+    return Padding(lines, (0, 0, 1, 2))
 
 
 def verification_table(found: Verification) -> RenderableType:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -69,7 +70,8 @@ def test_run_prints_the_guarantee_and_where_things_are(dpgen: Command, tmp_path:
     assert done.code == 0
     words = " ".join(done.out.split())
     assert "epsilon=8, delta=" in words
-    assert "accuracy (not part of the DP release)" in words
+    assert "Scores that read private images are not part of the DP release" in words
+    assert max(map(len, done.out.splitlines())) <= 100  # the width where there is no terminal
     assert "noisy mean brightness" in words  # what the generator published
     assert "samples.png" in "".join(done.out.split())
     assert (tmp_path / "here/release/samples.png").exists()
@@ -108,7 +110,7 @@ def test_sample_reads_the_release_alone(dpgen: Command, tmp_path: Path):
 def test_sample_refuses_an_unknown_format(dpgen: Command, tmp_path: Path):
     refused = dpgen("sample", tmp_path, "--format", "jpg")
     assert refused.code == 2
-    assert "one of parquet, npz, auto; found 'jpg'" in refused.err
+    assert "one of auto, parquet, npz, imagefolder; found 'jpg'" in refused.err
 
 
 def test_plan_shows_each_charge(dpgen: Command, tmp_path: Path):
@@ -201,7 +203,8 @@ def test_plugins_are_listed(dpgen: Command):
     listed = {plugin["name"]: plugin for plugin in dpgen("plugins", "--json").json}
     assert listed["toy"]["registered"] == {"generators": ["toy"]}
     assert listed["builtin"]["state"] == "ok"
-    assert "toy" in dpgen("plugins").out
+    shown = dpgen("plugins").out
+    assert re.search(r"^toy .* ok\n  generators +toy *$", shown, re.MULTILINE)
 
 
 def test_an_unforeseen_error_is_not_quoted(dpgen: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
