@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dpgen.data.info import DatasetInfo
 from dpgen.errors import InvalidValue
-from dpgen.mechanisms.lipschitz import AolConv2d, AolLinear, BallProjection, GroupSort, Scale
+from dpgen.mechanisms.lipschitz import AolConv2d, AolLinear, BallProjection, GroupSort
 from dpgen.noise import RowRandom
 from dpgen_plugins.vae.networks import Decoder
 from dpgen_plugins.vae.settings import CertifiedVaeSettings, VaeSettings
@@ -36,11 +36,10 @@ class CertifiedVae(nn.Module):
 
 
 def _bounded(channels: int, wide: int, sides: int, settings: CertifiedVaeSettings) -> list[nn.Module]:
-    """Norm at most `gain`, whatever the weights are."""
+    """Layers of norm at most 1, and a last one that is free: its norm is the constant of the encoder."""
     return [
         *(AolConv2d(channels, wide, 5, 2), GroupSort(), AolConv2d(wide, 2 * wide, 5, 2), GroupSort(), nn.Flatten()),
-        *(AolLinear(2 * wide * sides, 8 * wide), GroupSort(), AolLinear(8 * wide, settings.latent)),
-        Scale(settings.gain),
+        *(AolLinear(2 * wide * sides, 8 * wide), GroupSort(), nn.Linear(8 * wide, settings.latent)),
     ]
 
 

@@ -49,11 +49,10 @@ class CertifiedVaeSettings(_Settings):
     width: int = Field(default=16, ge=4, multiple_of=4, description="channels of the largest map, doubled at a halving")
     likelihood: Literal["bernoulli", "logistic"] = Field(default="bernoulli", description="of a pixel, as in `dp_vae`")
     certified: bool = Field(
-        default=True,
-        description="an encoder of bounded norm, which adds a guarantee graded by distance; the price rests on "
-        "the clip and is the same without",
+        default=False,
+        description="an encoder of layers with bounded norms, whose certified constant gives a guarantee graded by "
+        "distance besides; the price rests on the clip and is the same without, and free layers learn more",
     )
-    gain: float = Field(default=0.5, gt=0, description="Lipschitz constant of the certified encoder, in radii by pixel")
     blur: float = Field(
         default=0.1, gt=0, description="deviation of the noise on codes that the decoder learns from, in radii"
     )
