@@ -68,7 +68,8 @@ def enclose_delta(pairs: CountedPairs, epsilon: float, limits: Limits) -> Measur
     """Bounds on the delta at `epsilon` of the composed pairs, in this one direction."""
     rough = Pilot(pairs, -690.0, limits.tolerance)
     log_delta = float(rough.log_deltas_at(epsilon, np.array([rough.aim_at_epsilon(epsilon).tilt]))[0])
-    pilot = Pilot(pairs, max(-650.0, log_delta - 5), limits.tolerance)
+    # far apart, a rare and heavy loss takes the rough estimate above 1, which no delta is
+    pilot = Pilot(pairs, max(-650.0, min(0.0, log_delta) - 5), limits.tolerance)
     aim = pilot.aim_at_epsilon(epsilon)
 
     def read(above: Composition, below: Composition | None) -> Measured:
