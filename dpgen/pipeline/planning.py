@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +14,7 @@ from dpgen.budget import Budget, Guarantee, Plan
 from dpgen.config import Config, DataConfig, validated
 from dpgen.data.info import DatasetInfo, Shape, Unit
 from dpgen.data.sources.base import ImageSource
+from dpgen.data.sources.limited import split_limit
 from dpgen.data.sources.spelling import open_source
 from dpgen.errors import ConfigError
 from dpgen.generators.base import Generator, PublicInfo, Task
@@ -177,10 +179,28 @@ def image_shape(data: DataConfig, source: ImageSource) -> Shape:
 
 
 def public_source(data: DataConfig, named: Named) -> ImageSource | None:
-    """The source of the public images, not yet loaded; None where there are none."""
+    """The source of the public images, not yet loaded; None where there are none.
+
+    Raises: `ConfigError` where the same images are declared private: all that is learnt from public ones is free.
+    """
     if data.public is None:
         return None
+    for key, spelling in (("private", data.private), ("test", data.test), ("validation", data.validation)):
+        if spelling is not None and _is_same_place(data.public, spelling, named):
+            raise ConfigError(
+                f"data.public must be images that anyone may see; found those of data.{key}, {spelling!r}. What is "
+                "learnt from public images costs no budget, so private ones would be released. Give another set."
+            )
     return open_source(data.public, named=named, options=data.public_options)
+
+
+def _is_same_place(first: str, second: str, named: Named) -> bool:
+    """Do both spell one named source, or one path, or a path within the other? Whatever part of it is taken."""
+    one, other = (split_limit(spelling)[0] for spelling in (first, second))
+    if one in named or other in named:
+        return one == other
+    here, there = (Path(place).expanduser().resolve() for place in (one, other))
+    return here == there or here in there.parents or there in here.parents
 
 
 def _require_enough_to_score(config: Config, info: DatasetInfo) -> None:
