@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from markupsafe import Markup, escape
 
-from dpgen.accountants.tradeoff import TradeoffCurve
+from dpgen.accountants.tradeoff import PrivacyCurve, TradeoffCurve
 from dpgen.accountants.tradeoff.pictures import draw_privacy_curve, draw_tradeoff
 from dpgen.record import RunRecord
 
@@ -43,21 +44,25 @@ _FONT = re.compile(r"font: ([\d.]+)px [^;\"]*|font-size: ([\d.]+)px; font-family
 
 def privacy_picture(curve: TradeoffCurve, record: RunRecord) -> Markup:
     """Delta against epsilon, the claim of `record` marked."""
-    guarantee = record.guarantee
+    return _privacy_picture(curve.privacy, record.guarantee.epsilon_upper, record.guarantee.delta)
 
+
+@lru_cache(maxsize=16)  # the released and the internal page draw alike
+def _privacy_picture(curve: PrivacyCurve, epsilon: float, delta: float) -> Markup:
     def draw(axes: Any) -> None:
-        draw_privacy_curve(axes, curve.privacy, None)
-        right = max(min(axes.get_xlim()[1], 1.2 * guarantee.epsilon_upper), 1.05 * guarantee.epsilon_upper, 1e-3)
+        draw_privacy_curve(axes, curve, None)
+        right = max(min(axes.get_xlim()[1], 1.2 * epsilon), 1.05 * epsilon, 1e-3)
         axes.set_xlim(0, right)
         axes.set(xlabel="ε (epsilon)", ylabel="δ (delta)")
-        floor = max(curve.privacy.at(right).upper / 3, 1e-12)
-        axes.set_ylim(min(floor, guarantee.delta / 10), 1.6)
-        axes.plot(guarantee.epsilon_upper, guarantee.delta, "o", color=_CLAIM, markersize=8, label="this release")
+        floor = max(curve.at(right).upper / 3, 1e-12)
+        axes.set_ylim(min(floor, delta / 10), 1.6)
+        axes.plot(epsilon, delta, "o", color=_CLAIM, markersize=8, label="this release")
         _finish(axes, "lower left")
 
     return _inline(draw, "privacy-curve", "Privacy curve: delta against epsilon")
 
 
+@lru_cache(maxsize=16)
 def tradeoff_picture(curve: TradeoffCurve) -> Markup:
     """The least false-negative rate at each false-positive rate."""
 
