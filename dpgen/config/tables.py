@@ -39,9 +39,9 @@ class PrivacyConfig(Table):
     ledger: str | None = None
     """Path of the data owner's ledger, which adds up all runs on the same data; None keeps no such account."""
     ledger_epsilon: float | None = Field(default=None, gt=0)
-    """Cap on the epsilon of all runs together; needs `ledger`."""
+    """Cap on the epsilon of all runs together; needs `ledger` and `ledger_delta`."""
     ledger_delta: float | None = Field(default=None, gt=0, lt=1)
-    """Cap on the delta of all runs together; needs `ledger`."""
+    """Cap on the delta of all runs together; needs `ledger` and `ledger_epsilon`."""
 
     @field_validator("delta", mode="before")
     @classmethod
@@ -216,7 +216,10 @@ class Config(Table):
         """
         plain = self.model_dump(mode="json", exclude_none=True)
         plain["run"].pop("output", None)
-        return {table: _without_folders(values) for table, values in plain.items()}
+        kept = {table: _without_folders(values) for table, values in plain.items()}
+        if "classes" in plain["data"]:  # names, not paths: a slash in one belongs to it
+            kept["data"]["classes"] = plain["data"]["classes"]
+        return kept
 
 
 def _without_folders(value: Any) -> Any:
