@@ -1,4 +1,4 @@
-"""The generators as a table: what each charges, under which relations, how far it is assured, and its reference."""
+"""The generators one by one: what each charges, under which relations, how far it is assured, and its reference."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -14,16 +15,26 @@ if TYPE_CHECKING:
 
 
 def methods_table(facts: Sequence[MethodFacts], levels: Mapping[str, str]) -> RenderableType:
-    """One line a generator; the levels only where the kit was run."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = ("method", "charges", "relations", "public set", *(("assurance",) if levels else ()), "reference")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    """A block a generator, whole at 80 columns; the levels only where the kit was run."""
+    parts: list[RenderableType] = []
     for fact in facts:
-        level = (levels.get(fact.name, ""),) if levels else ()
-        relations = "\n".join(relation.replace("_", "-") for relation in fact.relations) or "none"
-        public = "needed" if fact.needs_public else "optional or none"
-        reference = fact.cites[0] if fact.cites else ""
-        table.add_row(*map(Text, (fact.name, "\n".join(fact.charges), relations, public, *level, reference)))
+        parts += [Text(fact.name, style="bold"), Padding(_lines(fact, levels), (0, 0, 1, 2))]
     note = "" if levels else "`--check` runs the conformance kit and adds the level of assurance."
-    return Group(table, Text(note))
+    return Group(*parts, Text(note))
+
+
+def _lines(fact: MethodFacts, levels: Mapping[str, str]) -> Table:
+    lines = Table.grid(padding=(0, 2))
+    lines.add_column(no_wrap=True)
+    lines.add_column(overflow="fold")
+    values = {
+        "charges": "\n".join(fact.charges),
+        "relations": ", ".join(relation.replace("_", "-") for relation in fact.relations) or "none",
+        "public set": "needed" if fact.needs_public else "optional or none",
+        "assurance": levels.get(fact.name, ""),
+        "reference": fact.cites[0] if fact.cites else "",
+    }
+    for name, value in values.items():
+        if value:
+            lines.add_row(Text(name, style="dim"), Text(value))
+    return lines

@@ -31,12 +31,13 @@ def run_and_show(configured: Callable[[], Config], output: Output, *, resume: bo
         registry = default_registry()
         prepared = world.attempt(lambda: prepare(configured(), registry, origin=origin))
         folder = RunFolder(prepared.config.run.folder)
-        if folder.finished and resume:
-            output.note(f"The run in {folder.root} is finished; nothing is left to do.")
-        else:
+        again = folder.finished and resume
+        if not again:
             output.note_table(plan_table(prepared))
         with output.progress(prepared.cumulative) as progress:
             record = execute(prepared, registry=registry, progress=progress, resume=resume, world=world)
+        if again:  # said only now: other settings are refused first
+            output.note(f"The run in {folder.root} is finished; nothing is left to do.")
     if world.is_first:  # the folder may be on its machine alone
         _show(record, folder, output)
 

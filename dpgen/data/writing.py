@@ -107,11 +107,12 @@ def write_npz(dataset: SyntheticDataset, path: Path) -> None:
 
 
 def rows_by_class(images: Tensor, labels: Tensor, *, classes: int, columns: int) -> Tensor:
-    """The first `columns` images of each class, row by row for `contact_sheet`; black ones where a class has fewer.
+    """The first `columns` images of each class, row by row for `contact_sheet`; empty places, white as its paper,
+    where a class has fewer: black ones look like images that failed.
 
     Returns: uint8 `[classes * columns, channels, height, width]`.
     """
-    rows = torch.zeros((classes, columns, *images.shape[1:]), dtype=torch.uint8)
+    rows = torch.full((classes, columns, *images.shape[1:]), 255, dtype=torch.uint8)
     for label in range(classes):
         found = images[labels == label][:columns]
         rows[label, : len(found)] = eight_bit(found)

@@ -69,10 +69,12 @@ def write_model(generator: Generator, settings: Mapping[str, Any], task: Task, f
 
 
 def samples_sheet(synthetic: SyntheticDataset) -> bytes:
-    """A PNG sheet: one named row of images for each class."""
+    """A PNG sheet: one named row of images for each class, as wide as the fullest row."""
     names = synthetic.class_names
-    images = rows_by_class(synthetic.images, synthetic.labels, classes=len(names), columns=EXAMPLES)
-    return contact_sheet(images, columns=EXAMPLES, row_names=names)
+    fullest = int(synthetic.labels.bincount().max())
+    columns = min(EXAMPLES, fullest)
+    images = rows_by_class(synthetic.images, synthetic.labels, classes=len(names), columns=columns)
+    return contact_sheet(images, columns=columns, row_names=names)
 
 
 def task_to_json(task: Task) -> dict[str, Any]:

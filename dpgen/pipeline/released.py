@@ -62,10 +62,17 @@ def task_from_json(data: dict[str, Any]) -> Task:
     )
 
 
-def write_samples(made: SyntheticDataset, folder: Path, form: str) -> tuple[Path, Path]:
-    """Write the images and a sheet of them into `folder`, which must be new or empty; their two paths."""
+def require_new(folder: Path) -> None:
+    """Raises: `StorageError` unless `folder` is new or empty. Ask before images are made: that can take long."""
+    if folder.is_file():
+        raise StorageError(f"expected a folder; {folder} is a file. Choose another place with --out.")
     if folder.exists() and any(folder.iterdir()):
         raise StorageError(f"expected a new or empty folder; {folder} holds files. Choose another one with --out.")
+
+
+def write_samples(made: SyntheticDataset, folder: Path, form: str) -> tuple[Path, Path]:
+    """Write the images and a sheet of them into `folder`, which must be new or empty; their two paths."""
+    require_new(folder)
     images, sheet = write_synthetic(made, folder, form), folder / report.SAMPLES
     write_atomically(sheet, samples_sheet(made))
     return images, sheet

@@ -67,8 +67,9 @@ def noise_note(settings: QuerySettings, info: DatasetInfo, scale: float) -> str:
     """For a plan: how far the noise is from drowning the votes, from declared numbers alone."""
     row = "an average class" if settings.scope == "class" else "all classes"
     voters = info.nominal_records / len(query_rows(settings, info))
+    votes = f"{settings.votes} vote{'s' if settings.votes > 1 else ''}"
     return (
-        f"the query counts {settings.votes} vote(s) of each of {voters:.4g} images of {row}, "
+        f"the query counts {votes} of each of {voters:.4g} images of {row}, "
         f"with noise of deviation {scale:.4g} on each count"
     )
 

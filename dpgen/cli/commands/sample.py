@@ -32,7 +32,7 @@ def sample(
     from dpgen.cli.output import Output
     from dpgen.cli.tables import facts_table
     from dpgen.errors import ConfigError
-    from dpgen.pipeline.released import load_released, write_samples
+    from dpgen.pipeline.released import load_released, require_new, write_samples
     from dpgen.pipeline.sampling import sample as draw_sample
     from dpgen.pipeline.storing import FORMS, require_form
     from dpgen.plugins.registry import default_registry
@@ -41,13 +41,14 @@ def sample(
     if form not in FORMS:
         raise ConfigError(f"--format is one of {', '.join(FORMS)}; found {form!r}. Choose one of them.")
     output = Output(json=json, quiet=quiet)
+    root = run.resolve().parent if (run / RECORD).exists() else run  # a release stays as it was recorded
+    folder = root / "samples" / str(seed) if out is None else out
+    require_new(folder)
     generator, task = load_released(run, default_registry())
     require_form(form, task.info.class_names)
     wanted = None if labels is None else _dealt(labels, task.info, count)
     with output.progress({}) as progress:
         made = draw_sample(generator, task, count, labels=wanted, seed=seed, progress=progress)
-    root = run.resolve().parent if (run / RECORD).exists() else run  # a release stays as it was recorded
-    folder = root / "samples" / str(seed) if out is None else out
     written = write_samples(made, folder, form)
     facts = {"images": str(written[0]), "sheet": str(written[1]), "count": count, "seed": seed, "privacy_cost": 0}
     output.result(facts, facts_table(facts))

@@ -48,7 +48,7 @@ def writable(name: str, folder: Path) -> Finding:
             good = lock.acquire()
             if good:
                 lock.release()
-            found = "done" if good else "no lock could be taken"
+            found = "writable" if good else "no lock could be taken"
     except (OSError, StorageError) as error:
         good, found = False, f"{type(error).__name__} in {place}"
     return judged(name, good=good, expected=expected, found=found, mend=mend)

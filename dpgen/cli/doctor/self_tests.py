@@ -94,7 +94,7 @@ def noise() -> Iterator[Finding]:
 def _answered(name: str, expected: str, is_right: Callable[[], bool], mend: str) -> Finding:
     try:
         good = is_right()
-        found = "just that" if good else "other words"
+        found = "as expected" if good else "other values"
     except Exception as error:
         good, found = False, type(error).__name__
     return judged(name, good=good, expected=expected, found=found, mend=mend, otherwise=State.BROKEN)

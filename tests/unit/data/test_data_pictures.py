@@ -56,7 +56,7 @@ def test_sheet_names_each_row():
         contact_sheet(images, columns=0)
 
 
-def test_rows_by_class_fill_with_black():
+def test_rows_by_class_fill_with_the_white_of_the_paper():
     images = torch.stack([torch.full((1, 8, 8), v) for v in (0.2, 0.4, 0.6)])
     rows = rows_by_class(images, torch.tensor([1, 0, 1]), classes=3, columns=2)
-    assert rows[:, 0, 0, 0].tolist() == [102, 0, 51, 153, 0, 0]
+    assert rows[:, 0, 0, 0].tolist() == [102, 255, 51, 153, 255, 255]

@@ -173,6 +173,6 @@ def test_the_network_that_was_asked_is_named_in_the_release(tmp_path: Path) -> N
 
 def test_a_plan_says_how_noisy_the_votes_are() -> None:
     found = noise_note(QuerySettings(votes=3), INFO, 12.5)
-    assert "3 vote(s) of each of 20 images of an average class" in found
+    assert "3 votes of each of 20 images of an average class" in found
     assert "noise of deviation 12.5" in found
     assert "each of 40 images of all classes" in noise_note(QuerySettings(scope="all"), INFO, 12.5)
