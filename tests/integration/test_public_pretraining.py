@@ -162,9 +162,10 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_weights_of_other_public_images_are_refused_and_nothing_is_charged(tmp_path: Path, kept: Path) -> None:
     toy_config(tmp_path)  # writes the made-up images
+    (tmp_path / "other.npz").write_bytes((tmp_path / "private.npz").read_bytes())
     settings = from_toml(
         BASE.format(folder=tmp_path, name="pdp_diffusion", more=""),
-        [f"data.public={tmp_path}/private.npz", f"method.pretrain.checkpoint={kept}"],
+        [f"data.public={tmp_path}/other.npz", f"method.pretrain.checkpoint={kept}"],
     )
     with pytest.raises(ConfigError, match=r"must be of the public images of this run.*found others"):
         run(settings, registry=toy_registry())
