@@ -41,12 +41,12 @@ def sample(
     if form not in FORMS:
         raise ConfigError(f"--format is one of {', '.join(FORMS)}; found {form!r}. Choose one of them.")
     output = Output(json=json, quiet=quiet)
-    root = run.resolve().parent if (run / RECORD).exists() else run  # a release stays as it was recorded
-    folder = root / "samples" / str(seed) if out is None else out
-    require_new(folder)
     generator, task = load_released(run, default_registry())
     require_form(form, task.info.class_names)
     wanted = None if labels is None else _dealt(labels, task.info, count)
+    root = run.resolve().parent if (run / RECORD).exists() else run  # a release stays as it was recorded
+    folder = root / "samples" / str(seed) if out is None else out
+    require_new(folder)
     with output.progress({}) as progress:
         made = draw_sample(generator, task, count, labels=wanted, seed=seed, progress=progress)
     written = write_samples(made, folder, form)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO, StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -79,7 +80,9 @@ def test_methods_are_whole_at_80_columns() -> None:
 
 def test_a_folder_in_use_is_refused_before_images_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.txt").touch()
-    monkeypatch.setattr("dpgen.pipeline.released.load_released", lambda *_: pytest.fail("the model was loaded"))
+    task = SimpleNamespace(info=SimpleNamespace(class_names=("a", "b")))
+    monkeypatch.setattr("dpgen.pipeline.released.load_released", lambda *_: (None, task))
+    monkeypatch.setattr("dpgen.pipeline.sampling.sample", lambda *_, **__: pytest.fail("images were made"))
     refused = CliRunner().invoke(app, ["sample", str(tmp_path / "run"), "--out", str(tmp_path)]).exception
     assert isinstance(refused, StorageError)
     assert "holds files" in str(refused)
