@@ -61,9 +61,10 @@ def private_evolution(target: float) -> Iterator[Claim]:
 
 
 def gs_wgan(target: float) -> Iterator[Claim]:
-    """20,001 steps, one of 1000 critics drawn, 32 noisy rows a step: `models/gs_wgan.py`."""
+    """20,001 steps, one of 1000 critics drawn, at most 32 noisy rows a step: `models/gs_wgan.py`."""
     noise = solved(MNIST, target, lambda sigma: SelfComposed(PoissonSampled(1e-3, Gaussian(sigma)), 20_000), OPACUS)
-    # Each row moves by up to 2 C and gets noise of deviation 2 C sigma; all 32 rows of a step come from one critic.
+    # Each row moves by up to 2 C and gets noise of deviation 2 C sigma; all rows of a step come from one critic. There
+    # are as many as images in its last batch: 32 or 23 by turns, for a shard of 55. 32 bounds both.
     rows = Gaussian(noise / math.sqrt(32))
     drawn = SelfComposed(PoissonSampled(1e-3, rows), 20_001)
     yield Claim("GS-WGAN, rows jointly", MNIST, target, drawn, None, ("P2",), "if each critic saw its own shard alone")

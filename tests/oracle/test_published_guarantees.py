@@ -10,7 +10,9 @@ import pytest
 
 from benchmarks.published.__main__ import END, MARK, put_into, spent, table
 from benchmarks.published.claims import Claim, dp_kernel, dp_merf, dp_ntk, gs_wgan, latent_diffusion, private_evolution
+from benchmarks.published.protocol import CIFAR10, MNIST, OPACUS, PLD, dp_sgd, solved
 from dpgen.budget import ADD_OR_REMOVE_ONE, REPLACE_ONE
+from dpgen.events import Gaussian, PoissonSampled, SelfComposed
 
 ROOT = Path(__file__).parents[2]
 RECORD = json.loads((ROOT / "benchmarks/results/published.json").read_text())
@@ -20,6 +22,16 @@ def price(claim: Claim) -> float:
     found = spent(claim.add_or_remove, ADD_OR_REMOVE_ONE, claim.data.delta)
     assert found is not None
     return found
+
+
+def test_noise_is_what_the_logs_of_the_platform_print() -> None:
+    """`training_demo` of the platform at commit 83cd4f2: GS-WGAN, DP-NTK, PE and DP-LoRA."""
+    steps = solved(MNIST, 10.0, lambda noise: SelfComposed(PoissonSampled(1e-3, Gaussian(noise)), 20_000), OPACUS)
+    assert steps == pytest.approx(0.4834747, rel=1e-3)
+    assert solved(CIFAR10, 10.0, Gaussian, OPACUS) == pytest.approx(0.5578613, rel=1e-3)  # CIFAR-100: as many
+    rounds = solved(CIFAR10, 1.0, lambda noise: SelfComposed(Gaussian(noise), 5), PLD)
+    assert rounds == pytest.approx(9.1073519, rel=1e-3)
+    assert solved(MNIST, 10.0, lambda noise: dp_sgd(MNIST, noise), PLD) == pytest.approx(1.8994141, rel=1e-3)
 
 
 def test_views_clipped_one_by_one_cost_more_than_ten_times_the_target() -> None:
