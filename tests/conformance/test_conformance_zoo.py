@@ -11,7 +11,7 @@ from dpgen.testing.conformance import TOY_INFO, CheckFailed, Outcome, checks_for
 from dpgen.testing.conformance.selection import KINDS, trial_of
 
 sys.path.insert(0, str(Path(__file__).parent))
-from zoo import accounting, generating, measuring, posterior, scoring
+from zoo import accounting, generating, measuring, posterior, scoring, sharded
 from zoo.fault import Fault
 from zoo.honest import Means, Sums
 
@@ -19,7 +19,7 @@ sys.path.pop(0)
 
 ZOO = {
     "generator": generating.FAULTS,
-    "mechanism": (*measuring.FAULTS, *posterior.FAULTS),
+    "mechanism": (*measuring.FAULTS, *posterior.FAULTS, *sharded.FAULTS),
     "accountant": accounting.FAULTS,
     "metric": scoring.FAULTS,
 }

@@ -50,7 +50,7 @@ def charged(
     """The leaves that `event` promises, in order; None when it holds something else than (discrete) Gaussians.
 
     What ran on shards moves by twice what one shard contributes under either relation; `drawn` divides what it sees by
-    that whole distance, and under replace-one by half of it.
+    that whole distance, and under replace-one by half of it. A separation is a whole distance already.
     """
     match event:
         case NoOp():
@@ -61,8 +61,6 @@ def charged(
             return [Leaf("discrete gaussian", scale, touched, probability)]
         case PoissonSampled(probability=q, event=inner) if probability == 1.0:
             return charged(inner, q, relation=relation)
-        case OnShards(event=AggregatePosterior() as inner):
-            return charged(inner, probability, relation=relation)
         case OnShards(event=inner):
             return _on_shards(charged(inner, probability, relation=relation), relation)
         case AggregatePosterior(records=records, draws=draws, separation=separation) if separation > 0:
@@ -79,7 +77,9 @@ def charged(
 def _on_shards(leaves: list[Leaf] | None, relation: NeighboringRelation) -> list[Leaf] | None:
     if leaves is None or any(leaf.law != "gaussian" for leaf in leaves):
         return None
-    return [replace(leaf, noise=leaf.noise / (1 if relation is REPLACE_ONE else 2)) for leaf in leaves]
+    if relation is REPLACE_ONE:
+        return leaves
+    return [leaf if leaf.records else replace(leaf, noise=leaf.noise / 2) for leaf in leaves]
 
 
 def drawn(calls: Iterable[NoiseCall], relation: NeighboringRelation) -> list[Leaf]:
