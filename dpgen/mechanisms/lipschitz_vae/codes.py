@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dpgen.errors import DataError
+from dpgen.errors import DataError, SensitivityError
 from dpgen.mechanisms.base import Ids, Records
 from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.discreet import discreet
@@ -25,6 +25,7 @@ def clipped_codes(sampling: LipschitzVaeSampling, records: Records, context: Run
     """The code of every record, in the order of their ids: `[n, dimension]` float64 on the CPU; and labels `[n]`.
 
     With a certificate the encoder computes in float64, which the certificate's execution error speaks of.
+    Raises: `SensitivityError` for images of another shape than is certified, before any record is read; `DataError`.
     """
     assert sampling.encoder is not None
     encoder = copy.deepcopy(sampling.encoder).eval()
@@ -45,8 +46,14 @@ def _rehearse(
 ) -> None:
     """Refuse an encoder that mixes records, on made-up images; the image shape is public, and no record is read."""
     nothing, _ = records.batch(np.empty(0, dtype=np.int64))
+    shape, certificate = tuple(nothing.shape[1:]), sampling.encoder_certificate
+    if certificate is not None and certificate.input_shape != shape:
+        raise SensitivityError(
+            f"the encoder is certified for images {list(certificate.input_shape)}; found {list(shape)}. A constant and "
+            "its rounding hold for one shape: certify the encoder for that of the records."
+        )
     generator = context.generator(f"rehearsal of {sampling.phase}")
-    made_up = [torch.rand(3, *nothing.shape[1:], generator=generator).to(context.device, dtype) for _ in range(2)]
+    made_up = [torch.rand(3, *shape, generator=generator).to(context.device, dtype) for _ in range(2)]
     refuse_dependence(lambda images: _encoded(encoder, images, sampling), *made_up)
 
 

@@ -82,12 +82,14 @@ def stated(
 class MetricGuarantee:
     """Graded by distance: two records at L2 distance d are (epsilon, delta) close with theta = slope d + floor.
 
-    `slope` is L / sigma with a certified L, `floor` covers the rounding of the encoder. Not a guarantee of
-    differential privacy, and never shown as an epsilon without its distance.
+    `slope` is L / sigma with a certified L, `floor` covers the rounding of encoder and clip. Both hold for images of
+    `image_shape` with pixels in [0, 1] alone; the sampling refuses others. Not a guarantee of differential privacy,
+    and never shown as an epsilon without its distance.
     """
 
     slope: float
     floor: float
+    image_shape: tuple[int, ...]
 
     def epsilon(self, *, delta: float, distance: float) -> float:
         """For two records at most `distance` apart."""

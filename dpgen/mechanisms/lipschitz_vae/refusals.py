@@ -77,8 +77,8 @@ def _check_counts(sampling: LipschitzVaeSampling) -> None:
         return
     if sampling.minimum_records is None:
         raise PrivacyError(
-            "mode aggregate is priced by the least number of records, which the owner must promise; found None. "
-            "Declare `minimum_records` of the data set; it is never read off the records."
+            "mode aggregate is priced by the least number of records, which the owner must promise, or of places that "
+            "are filled; found None. Declare `minimum_records`; it is never read off the records."
         )
     validate.count(1, minimum_records=sampling.minimum_records)
     if sampling.classes is not None:

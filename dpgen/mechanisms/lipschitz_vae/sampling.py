@@ -11,6 +11,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor, nn
 
+from dpgen import validate
 from dpgen.accountants.base import Accountant
 from dpgen.budget import REPLACE_ONE, NeighboringRelation
 from dpgen.events import AggregatePosterior, Composed, DpEvent, Gaussian, NoOp, OnShards, Unsupported
@@ -170,15 +171,15 @@ class LipschitzVaeSampling(Mechanism[Tensor]):
         return tuple(f"{part}: {w.kind}, {w.source}{apart if w.charged else ''}" for part, w in parts)
 
     def metric_guarantee(self) -> MetricGuarantee:
-        """Of a single noisy code: graded by the L2 distance of two images in [0, 1].
+        """Of a single noisy code: graded by the L2 distance of two images in [0, 1] of the certified shape.
 
-        Raises: `SensitivityError` without a certificate of the encoder.
+        Raises: `SensitivityError` without a certificate of the encoder; `InvalidValue` where codes have no noise.
         """
+        validate.positive(deviation=self.deviation)
         certificate = require_certificate(self.encoder_certificate, self.encoder, "encoder")
         error = certificate.growth.error(math.sqrt(math.prod(certificate.input_shape)))
-        rounding = (self.dimension + 8) * ROUNDOFF * self.clip_radius  # of the projection
-        floor = 2 * (error + rounding)
-        return MetricGuarantee(certificate.bound / self.deviation, floor / self.deviation)
+        error += (self.dimension + 8) * ROUNDOFF * self.clip_radius  # of the projection
+        return MetricGuarantee(certificate.bound / self.deviation, 2 * error / self.deviation, certificate.input_shape)
 
     def _needs_promise(self, relation: NeighboringRelation) -> bool:
         """Theorem B2 speaks of a replacement among the places, however many of them are filled."""

@@ -151,7 +151,7 @@ def test_r6_gaussian_privacy_has_no_price_of_an_aggregate(accountant, relation) 
 @pytest.mark.parametrize("distance", [float("inf"), float("nan"), -1.0, None])
 def test_r7_a_metric_guarantee_needs_a_distance(distance) -> None:
     with pytest.raises(SensitivityError, match="finite distance"):
-        MetricGuarantee(0.1, 0.0).epsilon(delta=1e-5, distance=distance)
+        MetricGuarantee(0.1, 0.0, (1, 4, 4)).epsilon(delta=1e-5, distance=distance)
 
 
 def test_r8_a_promise_is_needed_and_counts_are_settings() -> None:
@@ -344,3 +344,34 @@ def test_the_metric_guarantee_is_graded() -> None:
     near, far = (graded.epsilon(delta=1e-5, distance=distance) for distance in (0.1, 1.0))
     assert near < far
     assert graded.delta(epsilon=far, distance=1.0) <= 1e-5 * (1 + 1e-6)
+
+
+class OfFourByFour(ArrayRecords):
+    """Twelve images of 4 x 4; asking for one of them is an error."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.zeros(12, 1, 4, 4, dtype=torch.uint8), torch.zeros(12, dtype=torch.int64))
+
+    def batch(self, ids):
+        assert len(ids) == 0, "read"
+        return super().batch(ids)
+
+
+def test_a_certificate_for_images_of_another_size_is_refused_before_any_record_is_read() -> None:
+    """A net that takes every size has another constant for each, and its rounding grows with the image."""
+    encoder = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    larger, right = (certify(encoder, (1, side, side)) for side in (8, 4))
+    assert larger.bound < right.bound  # so that the one for 8 x 8 would promise too much for 4 x 4
+    given = {"noise": SeededNoise(0), "relation": ADD_OR_REMOVE_ONE, "context": RunContext()}
+    with pytest.raises(SensitivityError, match=r"certified for images \[1, 8, 8\]; found \[1, 4, 4\]"):
+        sampling(encoder=encoder, encoder_certificate=larger)._measure(OfFourByFour(), **given)
+    with pytest.raises(AssertionError, match="read"):  # the right one gets as far as the records
+        sampling(encoder=encoder, encoder_certificate=right)._measure(OfFourByFour(), **given)
+    assert sampling(encoder=encoder, encoder_certificate=larger).metric_guarantee().image_shape == (1, 8, 8)
+
+
+def test_a_metric_guarantee_is_of_codes_with_noise() -> None:
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    bare = decoding(encoder=encoder, encoder_certificate=certify(encoder, (1, 4, 4)), deviation=0.0)
+    with pytest.raises(InvalidValue, match="deviation"):
+        bare.metric_guarantee()
