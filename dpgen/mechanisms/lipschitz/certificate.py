@@ -104,7 +104,13 @@ def _leaf(module: nn.Module, name: str, zeros: Tensor) -> tuple[Growth, Tensor]:
     rule = RULES.get(type(module))
     if rule is None:
         raise SensitivityError(f"{_named(module, name)} has no proved Lipschitz bound: {_why(module)}.")
-    out: Tensor = module(zeros)
+    try:
+        out: Tensor = module(zeros)
+    except (RuntimeError, ValueError) as error:
+        raise InvalidValue(
+            f"{_named(module, name)} must take what comes before it; found inputs {list(zeros.shape[1:])}. Certify for "
+            "the shape of one input, and check the layers before."
+        ) from error
     if module(zeros.repeat(2, *[1] * (zeros.ndim - 1))).shape != (2, *out.shape[1:]) or not out.isfinite().all():
         raise SensitivityError(f"{_named(module, name)} must map each row to finite numbers of its own; it does not.")
     growth = rule(module, tuple(zeros.shape[1:]), tuple(out.shape[1:]))

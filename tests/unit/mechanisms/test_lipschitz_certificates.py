@@ -266,3 +266,10 @@ def test_group_sort_sorts_pairs_and_needs_an_even_number() -> None:
     assert torch.equal(sorted_, torch.tensor([[2.0, 1.0, 4.0, 3.0]]))
     with pytest.raises(InvalidValue, match="even"):
         GroupSort()(torch.zeros(1, 3))
+
+
+def test_a_shape_that_does_not_fit_the_network() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 2))
+    assert certify(network, (1, 4, 4)).input_shape == (1, 4, 4)
+    with pytest.raises(InvalidValue, match=r"2 \(Linear\) must take what comes before it; found inputs \[18\]"):
+        certify(network, (1, 5, 5))
