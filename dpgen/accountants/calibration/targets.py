@@ -10,12 +10,15 @@ from typing import final
 
 from dpgen import validate
 from dpgen.accountants.base import Accountant, Bound
+from dpgen.accountants.gdp import gaussian_delta
 from dpgen.budget import Budget, NeighboringRelation
 from dpgen.errors import InvalidValue
 from dpgen.events import DpEvent
 
 _GAIN = 1e-5  # relative: a proof of a false-negative rate that could be better by less is good enough
 _MOST_LINES = 20
+_LARGE = 1e4  # epsilon: there Chernoff is off by less than one per cent
+_HALVINGS = 30
 _NEXT_TO_AN_END = 1e-2  # in epsilon
 _ROUNDING = 1e-15  # of either line through numbers in [-1, 1], in float64
 
@@ -80,10 +83,14 @@ class EpsilonAtDelta(Target):
     def mu(self, figure: float) -> float:
         """See `Target.mu`.
 
-        epsilon = mu^2 / 2 + mu sqrt(2 log(1/delta)), the Chernoff bound of the Gaussian's loss, solved for mu.
+        epsilon = mu^2 / 2 + mu sqrt(2 log(1/delta)), the Chernoff bound of the Gaussian's loss, solved for mu, is too
+        low. It is nearly right where epsilon is large; a tiny one ends at a mu > 0, whose advantage is delta.
         """
         tail = -math.log(self.budget.delta)
-        return math.sqrt(2) * figure / (math.sqrt(tail + figure) + math.sqrt(tail)) if figure < math.inf else math.inf
+        if not 0 < figure < math.inf:
+            return figure
+        low = math.sqrt(2) * figure / (math.sqrt(tail + figure) + math.sqrt(tail))
+        return low if figure > _LARGE else _mu_above(low, figure, self.budget.delta)
 
     def describe(self, figure: float) -> str:
         """See `Target.describe`."""
@@ -206,6 +213,17 @@ class FalseNegativeRate(Target):
 
 def _proved(bound: Bound) -> float:
     return bound.estimate if bound.kind == "approximation" else bound.upper
+
+
+def _mu_above(low: float, epsilon: float, delta: float) -> float:
+    """The mu, at least `low`, of the Gaussian with this epsilon at delta."""
+    high = low
+    while gaussian_delta(high, epsilon).estimate < delta:
+        low, high = high, 2 * high
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if gaussian_delta(middle, epsilon).estimate < delta else (low, middle)
+    return high
 
 
 def _quantile(probability: float) -> float:

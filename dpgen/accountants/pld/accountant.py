@@ -16,7 +16,7 @@ from dpgen.budget import BoundKind, NeighboringRelation
 from dpgen.errors import ToleranceNotMet
 from dpgen.events import DpEvent, Gaussian, NonPrivate
 
-_WITHOUT_TOLERANCE = 1e-3  # width of epsilon that is aimed at
+_WITHOUT_TOLERANCE = 1e-3  # width of epsilon that is aimed at, as a share where losses are smaller than 1
 _CELLS_WITHOUT_TOLERANCE = 1 << 20
 _MOST_CELLS = 1 << 23
 _ROUGH = 30.0  # times the tolerance
@@ -40,7 +40,8 @@ class PldAccountant(Accountant):
 
     Args:
         tolerance: largest width upper - lower of an epsilon (> 0), honoured or refused; a delta is enclosed as narrowly
-            as that width is worth. None: 1e-3 where about a million cells suffice, else as narrow as they allow.
+            as that width is worth. None: 1e-3, of losses below 1 a thousandth, where
+            about a million cells suffice, else as narrow as they allow.
 
     Raises: `InvalidValue` for a tolerance that is not > 0. Its questions raise `ToleranceNotMet` besides what
         `Accountant` says, when a tolerance was given and no grid of at most eight million cells meets it.
@@ -116,14 +117,15 @@ class PldAccountant(Accountant):
         pairs = [(pair_of(leaf, relation, removing=removing), count) for leaf, count in leaves.items()]
         if list(leaves.values()) == [1]:
             return question.of_single(pairs[0][0])
+        relative = self.tolerance is None
         tolerance, cells = (
             (_WITHOUT_TOLERANCE, _CELLS_WITHOUT_TOLERANCE) if self.tolerance is None else (self.tolerance, _MOST_CELLS)
         )
         if rival is not None:  # adding a record is mostly cheaper by far: a rough look from above is enough to tell
-            rough = question.of_composition(pairs, Limits(_ROUGH * tolerance, cells // 8, upper_only=True))
+            rough = question.of_composition(pairs, Limits(_ROUGH * tolerance, cells // 8, relative, upper_only=True))
             if rough[1] <= rival:
                 return rough[:2]
-        lower, upper, width = question.of_composition(pairs, Limits(tolerance, cells))
+        lower, upper, width = question.of_composition(pairs, Limits(tolerance, cells, relative))
         if self.tolerance is not None and width > tolerance and (rival is None or upper > rival):
             raise ToleranceNotMet(tolerance, width)
         return lower, upper

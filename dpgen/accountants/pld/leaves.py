@@ -61,6 +61,8 @@ def too_large(leaf: DpEvent) -> bool:
             return too_large(inner)
         case Gaussian(noise_multiplier=noise) | PoissonSampled(event=Gaussian(noise_multiplier=noise)):
             return noise < _LEAST_NOISE
+        case AggregatePosterior(separation=separation):
+            return separation > 1 / _LEAST_NOISE
         case DiscreteGaussian(scale=scale):
             return scale > _LARGEST_SCALE
         case PoissonSampled(event=DiscreteGaussian(scale=scale, touched=touched)):

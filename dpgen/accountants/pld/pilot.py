@@ -26,8 +26,10 @@ _LEAST_DEVIATION = 0.01
 _BOUNDLESS = 1e4  # tilt times loss
 _MODERATE, _NEAR = 30.0, 0.05  # logarithm of a factor on Chernoff's delta; relative distance of its epsilon
 _FEWEST_STEPS = 8  # in the range of one release
+_DEVIATIONS = 4.0  # of the composed loss: about the epsilon of a Gaussian at the deltas in use
+_POINTS = 1 << 12  # of one release; of more atoms some stand for their neighbours
 _STEPS = np.array([0.25, 0.5, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 48])
-_TILTS = np.exp(np.linspace(math.log(1e-2), math.log(1e7), 56))
+_TILTS = np.exp(np.linspace(math.log(1e-6), math.log(1e7), 80))  # a release far apart is seen from small ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,8 @@ class _Span:
 class Pilot:
     """The composition seen through some hundred quadrature points a release."""
 
-    def __init__(self, pairs: CountedPairs, log_delta: float, tolerance: float) -> None:
-        self._pairs, self._tolerance = pairs, tolerance
+    def __init__(self, pairs: CountedPairs, log_delta: float) -> None:
+        self._pairs = pairs
         self.counts = np.array([count for _, count in pairs], dtype=np.float64)
         tail = math.exp(max(-690.0, log_delta + math.log(_TAIL_SHARE / self.counts.sum())))
         self._samples: list[tuple[Floats, Floats]] = []
@@ -117,32 +119,36 @@ class Pilot:
     def _largest(self) -> float:
         return max(max(abs(reach.high), abs(reach.low)) for reach in self.ranges)
 
-    def wider_tilt(self, aim: Aim) -> float:
+    def size(self, aim: Aim) -> float:
+        """How large the composed losses are near the place that is read: what a relative width relates to."""
+        return max(aim.epsilon, _DEVIATIONS * self.deviation(aim.tilt))
+
+    def wider_tilt(self, aim: Aim, tolerance: float) -> float:
         """A tilt that needs the smallest window, if need be at the price of a larger Chernoff bound.
 
         At the best tilt a heavy upper tail may be lifted so far that its window is many times wider than needed. A
         larger bound lifts the rounding of the transform, about 1e-14 per release, by the same factor.
         """
-        most = math.log(max(1.0, self._tolerance * aim.tilt * _AMPLIFIABLE / self.counts.sum()))
+        most = math.log(max(1.0, tolerance * aim.tilt * _AMPLIFIABLE / self.counts.sum()))
         log_deltas = self.log_deltas_at(aim.epsilon, aim.tilt * _WIDER)
         allowed = (aim.tilt * _WIDER)[log_deltas <= log_deltas[0] + min(most, _AMPLIFICATION)]
-        spans = [self._span(float(tilt)) for tilt in allowed]
+        spans = [self._span(float(tilt), tolerance) for tilt in allowed]
         return float(allowed[int(np.argmin([span.high - span.low for span in spans]))])
 
-    def longest(self, tilt: float) -> float:
+    def longest(self, tilt: float, tolerance: float) -> float:
         """The longest range of losses that a grid must hold: of the composition, or of one release."""
-        span = self._span(tilt)
+        span = self._span(tilt, tolerance)
         return max(span.high - span.low, *(reach.high - reach.low for reach in self.ranges))
 
-    def window(self, tilt: float, h: float) -> Window:
+    def window(self, tilt: float, h: float, tolerance: float) -> Window:
         """The window of step `h` that holds nearly all of the law tilted by `tilt`."""
         from scipy.fft import next_fast_len
 
-        span = self._span(tilt, self._spread(tilt, h))
+        span = self._span(tilt, tolerance, self._spread(tilt, h))
         cells = next_fast_len(max(16, math.ceil((span.high - span.low) / h) + 2), real=True)
         return Window(span.low, h, cells, tilt, span.tilt_below, span.tilt_above)
 
-    def _span(self, tilt: float, spread: float = 0.0) -> _Span:
+    def _span(self, tilt: float, tolerance: float, spread: float = 0.0) -> _Span:
         """Where nearly all of the tilted mass lies, when a grid adds the variance `spread` to the loss."""
         steps = _STEPS / math.hypot(self.deviation(tilt), math.sqrt(spread))
 
@@ -150,7 +156,7 @@ class Pilot:
             added = (tilts * (tilts + 1) - tilt * (tilt + 1)) / 2 * spread
             return self.log_moments(tilts) - self.log_moment(tilt) + added
 
-        outside = math.log(min(1.0, tilt * self._tolerance) * _OUTSIDE)
+        outside = math.log(min(1.0, tilt * tolerance) * _OUTSIDE)
         above = (rise(tilt + steps) - outside) / steps
         below = -(rise(tilt - steps) - outside) / steps
         high, low = int(np.argmin(above)), int(np.argmax(below))
@@ -221,7 +227,19 @@ def _cut(losses: Floats, weights: Floats, tail: float, anchor: float | None) -> 
     kept = (from_below > tail) & (from_above > tail)
     middle = float(losses[np.searchsorted(from_below, from_below[-1] / 2)])
     losses, weights = losses[kept], weights[kept]
-    return losses, weights, Range(float(losses[0]), float(losses[-1]), middle if anchor is None else anchor)
+    reach = Range(float(losses[0]), float(losses[-1]), middle if anchor is None else anchor)
+    return *_thinned(losses, weights), reach
+
+
+def _thinned(losses: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """At most `_POINTS` of the rising losses, each with the weight of those around it: wide discrete noise has a
+    million atoms. The one in the middle stands for them, so that atoms of a lattice stay on it.
+    """
+    if len(losses) <= _POINTS:
+        return losses, weights
+    first = np.linspace(0, len(losses), _POINTS, endpoint=False).astype(np.int64)
+    middle = (first + np.append(first[1:], len(losses)) - 1) // 2
+    return losses[middle], np.add.reduceat(weights, first)
 
 
 def _log_heaviest(tilts: Floats) -> Floats:
