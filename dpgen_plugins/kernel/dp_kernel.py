@@ -17,7 +17,7 @@ from dpgen.mechanisms.context import RunContext
 from dpgen_plugins.kernel.features import PointFeatures, RandomFeatures
 from dpgen_plugins.kernel.matched import MatchedGenerator
 from dpgen_plugins.kernel.settings import FourierSettings, MatchedConfig, PublicNetworkSettings
-from dpgen_plugins.kernel.terms import check_bandwidths, kernel_terms
+from dpgen_plugins.kernel.terms import check_terms, kernel_terms
 
 
 class KernelSettings(FourierSettings):
@@ -70,7 +70,7 @@ class DpKernel(MatchedGenerator):
 
     def plan(self, task: Task, budget: Budget, accountant: Accountant) -> Plan:
         """The noise of the one release from the whole budget."""
-        check_bandwidths(self.config.kernel)
+        check_terms(self.config.kernel, self.config.public_network)
         return super().plan(task, budget, accountant)
 
     def _features(self, info: DatasetInfo, public: PublicDataset | None, context: RunContext) -> nn.Module:

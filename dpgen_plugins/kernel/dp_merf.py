@@ -16,7 +16,7 @@ from dpgen.mechanisms.context import RunContext
 from dpgen_plugins.kernel.features import RandomFeatures
 from dpgen_plugins.kernel.matched import MatchedGenerator
 from dpgen_plugins.kernel.settings import FourierSettings, MatchedConfig, PublicNetworkSettings
-from dpgen_plugins.kernel.terms import check_bandwidths, kernel_terms
+from dpgen_plugins.kernel.terms import check_terms, kernel_terms
 
 
 class DpMerfConfig(MatchedConfig):
@@ -50,7 +50,7 @@ class DpMerf(MatchedGenerator):
 
     def plan(self, task: Task, budget: Budget, accountant: Accountant) -> Plan:
         """The noise of the one release from the whole budget."""
-        check_bandwidths(self.config.fourier)
+        check_terms(self.config.fourier, self.config.public_network)
         return super().plan(task, budget, accountant)
 
     def _features(self, info: DatasetInfo, public: PublicDataset | None, context: RunContext) -> nn.Module:

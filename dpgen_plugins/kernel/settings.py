@@ -42,19 +42,30 @@ class PublicMatchingSettings(MatchingSettings):
 
 
 class PublicNetworkSettings(_Settings):
-    """The classifier of the public set whose last layer gives the deep features. Public, so free."""
+    """The network that gives the deep features: a classifier trained on the public set, or one from a file.
+
+    Public, so free. From a file it is EfficientNet-Lite0 trained on ImageNet, of which the middle is used.
+    """
 
     steps: int = Field(default=700, ge=1)
     width: int = Field(default=24, ge=1)
     jitter: float = Field(default=1.0, ge=0)
     """strength of the random deformation of its training images"""
+    weights: str | None = None
+    """file of weights of EfficientNet-Lite0; nothing is trained then, and the settings above have no effect"""
+    side: int = Field(default=32, ge=8, le=512)
+    """weights: pixels that images are resized to; features cost its square"""
+    depth: int = Field(default=11, ge=1, le=16)
+    """weights: how many of the 16 blocks"""
+    grid: int = Field(default=2, ge=1, le=8)
+    """weights: cells a side within which maps are averaged"""
 
 
 class FourierSettings(_Settings):
     """A kernel on images, as random Fourier features."""
 
     space: Literal["pixels", "deep", "both"] = "pixels"
-    """what the kernel compares: pixels, as published; features of a network trained on the public set; or both"""
+    """what the kernel compares: pixels, as published; features of a public network; or both"""
     features: int = Field(default=10000, ge=2, multiple_of=2)
     """random Fourier features of an image, shared out among the bandwidths"""
     bandwidths: tuple[float, ...] = Field(default=(10.25,), min_length=1)

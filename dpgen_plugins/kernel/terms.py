@@ -12,7 +12,7 @@ from dpgen.data.info import DatasetInfo
 from dpgen.mechanisms.context import RunContext
 from dpgen_plugins.kernel.features import Term
 from dpgen_plugins.kernel.settings import FourierSettings, PublicNetworkSettings
-from dpgen_plugins.kernel.spaces import deep_space
+from dpgen_plugins.kernel.spaces import check_public_network, deep_space
 
 
 def kernel_terms(
@@ -36,12 +36,14 @@ def kernel_terms(
     return terms
 
 
-def check_bandwidths(settings: FourierSettings) -> None:
-    """Each is a number above 0. Raises: `InvalidValue`."""
+def check_terms(settings: FourierSettings, network: PublicNetworkSettings) -> None:
+    """Bandwidths are above 0, and a file of weights that is needed is there. Raises: `InvalidValue`."""
     for bandwidth in settings.bandwidths:
         validate.positive(bandwidths=bandwidth)
     for bandwidth in settings.deep_bandwidths:
         validate.positive(deep_bandwidths=bandwidth)
+    if settings.space != "pixels":
+        check_public_network(network)
 
 
 def _terms(space: nn.Module, dimension: int, bandwidths: tuple[float, ...], share: float) -> list[Term]:
