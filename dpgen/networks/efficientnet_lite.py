@@ -107,7 +107,8 @@ class _Block(nn.Module):
         self._bn0 = _norm(wide) if expansion > 1 else None
         self._depthwise_conv, self._bn1 = _Convolution(wide, wide, kernel, stride=stride, groups=wide), _norm(wide)
         self._project_conv, self._bn2 = _Convolution(wide, outputs, 1), _norm(outputs)
-        self._adds, self.channels = stride == 1 and inputs == outputs, outputs
+        self._adds = stride == 1 and inputs == outputs
+        self.channels = outputs
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps `[n, outputs, height / stride, width / stride]`."""

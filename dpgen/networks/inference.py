@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dpgen import validate
 from dpgen.networks.classifier_base import Classifier
+from dpgen.networks.efficientnet_lite import MiddleFeatures
 
 
 def to_unit_range(images: Tensor) -> Tensor:
@@ -24,7 +25,7 @@ def predict(network: Classifier, images: Tensor, batch: int = 512) -> Tensor:
     return _map(network, network.forward, images, batch)
 
 
-def extract_features(network: Classifier, images: Tensor, batch: int = 512) -> Tensor:
+def extract_features(network: Classifier | MiddleFeatures, images: Tensor, batch: int = 512) -> Tensor:
     """Features `[n, feature_size]` float32 on the CPU; arguments as for `predict`."""
     return _map(network, network.features, images, batch)
 
@@ -35,7 +36,7 @@ def accuracy(network: Classifier, images: Tensor, labels: Tensor, batch: int = 5
 
 
 @torch.inference_mode()
-def _map(network: Classifier, function: Callable[[Tensor], Tensor], images: Tensor, batch: int) -> Tensor:
+def _map(network: nn.Module, function: Callable[[Tensor], Tensor], images: Tensor, batch: int) -> Tensor:
     validate.count(1, batch=batch, images=len(images))
     device, was_training = next(network.parameters()).device, network.training
     network.eval()

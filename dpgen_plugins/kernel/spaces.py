@@ -15,7 +15,7 @@ from dpgen.mechanisms.context import RunContext
 from dpgen.networks.augment import WILD
 from dpgen.networks.classifier import ImageClassifier
 from dpgen.networks.efficientnet_lite import MiddleFeatures, load_efficientnet_lite0
-from dpgen.networks.inference import to_unit_range
+from dpgen.networks.inference import extract_features
 from dpgen.networks.training import train_classifier
 from dpgen_plugins.kernel.features import squared_distances
 from dpgen_plugins.kernel.settings import PublicNetworkSettings
@@ -41,7 +41,7 @@ class DeepSpace(nn.Module):
         super().__init__()
         self.network = network.eval().requires_grad_(False)
         self.dimension = network.feature_size
-        rows = _rows(self.network, images[:MEASURED])
+        rows = extract_features(network, images[:MEASURED], batch=MEASURED_AT_ONCE)
         deviations = rows.std(0).clamp(min=1e-3 * float(rows.std()) + 1e-9)  # a feature that never moves stays small
         whitened = (rows - rows.mean(0)) / deviations
         above = torch.triu(torch.ones(len(rows), len(rows), dtype=torch.bool), diagonal=1)
@@ -101,9 +101,3 @@ def _from_file(public: PublicDataset, settings: PublicNetworkSettings, context: 
     weights = context.once(PHASE, lambda: read_weights(Path(str(settings.weights)))[0])
     network = load_efficientnet_lite0(weights, named=str(settings.weights))
     return MiddleFeatures(network, depth=settings.depth, grid=settings.grid, side=settings.side)
-
-
-@torch.no_grad()
-def _rows(network: ImageClassifier | MiddleFeatures, images: Tensor) -> Tensor:
-    """Features `[n, d]` of uint8 images."""
-    return torch.cat([network.features(to_unit_range(part)) for part in torch.split(images, MEASURED_AT_ONCE)])

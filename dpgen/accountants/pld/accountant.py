@@ -40,8 +40,8 @@ class PldAccountant(Accountant):
 
     Args:
         tolerance: largest width upper - lower of an epsilon (> 0), honoured or refused; a delta is enclosed as narrowly
-            as that width is worth. None: 1e-3, of losses below 1 a thousandth, where
-            about a million cells suffice, else as narrow as they allow.
+            as that width is worth. None: 1e-3, or a thousandth of losses below 1, where about a million cells suffice,
+            else as narrow as they allow.
 
     Raises: `InvalidValue` for a tolerance that is not > 0. Its questions raise `ToleranceNotMet` besides what
         `Accountant` says, when a tolerance was given and no grid of at most eight million cells meets it.

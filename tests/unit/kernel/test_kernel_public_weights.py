@@ -62,6 +62,15 @@ def test_the_space_is_differentiable_in_the_images(weights: Path) -> None:
     assert all(not parameter.requires_grad for parameter in space.parameters())
 
 
+def test_a_row_is_its_image_s_own(weights: Path) -> None:
+    """The sum's sensitivity rests on it. Broken twin: batch norm by the statistics of the batch."""
+    space = deep_space(public(), PublicNetworkSettings(weights=str(weights), side=16, depth=3), RunContext())
+    alone, among = space(images(1)), space(images(4))[:1]
+    torch.testing.assert_close(alone, among, atol=1e-4, rtol=1e-3)
+    space.network.train()
+    assert not torch.allclose(space(images(1)), space(images(4))[:1], atol=1e-2)
+
+
 def test_a_resumed_run_keeps_the_weights_that_it_began_with(weights: Path) -> None:
     context, settings = RunContext(), PublicNetworkSettings(weights=str(weights), side=16, depth=3)
     first = deep_space(public(), settings, context)
