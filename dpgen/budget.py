@@ -27,6 +27,9 @@ class NeighboringRelation(StrEnum):
 VALIDATION = "validation"
 """Label of the charge of a noisy validation, which chooses among classifiers; the last one of a plan."""
 
+EARLIER_RELEASE = "earlier-release"
+"""Label of what an earlier run charged whose release is this run's public set; the first one of a plan."""
+
 ADD_OR_REMOVE_ONE = NeighboringRelation.ADD_OR_REMOVE_ONE
 REPLACE_ONE = NeighboringRelation.REPLACE_ONE
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dpgen import validate
-from dpgen.budget import Budget, Charge, Guarantee, NeighboringRelation, Plan
+from dpgen.budget import EARLIER_RELEASE, Budget, Charge, Guarantee, NeighboringRelation, Plan
 from dpgen.errors import StorageError
 from dpgen.events import (
     AggregatePosterior,
@@ -45,6 +45,10 @@ LARGE_DELTA = "delta is above 1 / (declared records): the guarantee permits expo
 LARGE_EPSILON = "epsilon is above 20: the guarantee is weak."
 TUNED_ON_PRIVATE = (
     "Settings were chosen by looking at private data without a charge: the guarantee does not cover that choice."
+)
+EARLIER_RELEASE_SEEN = (
+    "The price includes an earlier release that served as public set, as if this run's settings had been fixed before "
+    "anybody saw it."
 )
 NOT_PRIVATE = "NOT PRIVATE: a test double drew the noise, and who knows its seed can take the noise away."
 
@@ -201,6 +205,7 @@ def caveats(plan: Plan, budget: Budget, *, records: int, private: bool, tuning: 
         LARGE_DELTA: budget.delta > 1 / records,
         LARGE_EPSILON: budget.epsilon > 20,
         TUNED_ON_PRIVATE: tuning == "uncharged",
+        EARLIER_RELEASE_SEEN: EARLIER_RELEASE in [charge.label for charge in plan.charges],
     }
     return tuple(text for text, applies in stated.items() if applies)
 

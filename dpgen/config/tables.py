@@ -24,8 +24,8 @@ class Table(BaseModel):
 class PrivacyConfig(Table):
     """`[privacy]`: the guarantee.
 
-    Nothing outside this table, `data.records`, `[method]` and the charge of a noisy validation (`evaluation.selection`,
-    `evaluation.budget_share`) changes the plan.
+    Nothing outside this table, `data.records`, `[method]`, a release that is `data.public` and the charge of a noisy
+    validation (`evaluation.selection`, `evaluation.budget_share`) changes the plan.
     """
 
     epsilon: float = Field(gt=0)
@@ -85,6 +85,9 @@ class DataConfig(Table):
     """Private images that only a noisy validation reads, spelt like `private` and disjoint from it and from `test`."""
     public: str | None = None
     """Images that anyone may see, spelt like `private`."""
+    public_release: Literal["charged", "other_records"] = "charged"
+    """Where `public` is a release of dpgen: its charges come first in this run's plan, since it may be made of the same
+    records; "other_records" is the owner's word that none of them is in both, so nothing adds up."""
     records: int | None = Field(default=None, ge=1)
     """Declared number of private records; it sets divisors and rates and is never compared with the true number."""
     classes: tuple[str, ...] | None = None

@@ -19,7 +19,9 @@ from dpgen.data.sources.spelling import open_source
 from dpgen.errors import ConfigError
 from dpgen.generators.base import Generator, PublicInfo, Task
 from dpgen.ledger import Ledger
-from dpgen.pipeline.prior import beside, prior_charge, with_counts, with_given_shares, without_counts
+from dpgen.pipeline.leading import Leading, beside, in_front
+from dpgen.pipeline.lineage import earlier_release
+from dpgen.pipeline.prior import counted_first, with_given_shares
 from dpgen.pipeline.scoring import Scoring, scoring
 from dpgen.pipeline.storing import require_form
 from dpgen.pipeline.validation import planned, validation_charge, validation_source
@@ -44,13 +46,15 @@ class Prepared:
     test: ImageSource | None
     validation: ImageSource | None
     """Private images that only a noisy validation reads."""
+    leading: tuple[Leading, ...]
+    """What stands in the plan before the generator's own charges."""
     scoring: Scoring
 
     @property
     def fitting(self) -> Plan:
-        """What `Generator.fit` charges: the plan but for counted classes before it and a noisy validation after it."""
-        noisy = self.config.evaluation.selection == "noisy_validation"
-        return without_counts(Plan(self.plan.charges[:-1], self.plan.notes) if noisy else self.plan)
+        """What `Generator.fit` charges: the plan but for what leads it, and for a noisy validation after it."""
+        last = -1 if self.config.evaluation.selection == "noisy_validation" else None
+        return Plan(self.plan.charges[len(self.leading) : last], self.plan.notes)
 
     @property
     def cumulative(self) -> dict[str, float]:
@@ -122,10 +126,11 @@ def prepare(
     public_info = None if public is None else PublicInfo(public.name, info.shape, public.class_names())
     task = with_given_shares(Task(info, public_info, config.run.count), config.labels, generator)
     budget = config.privacy.budget(info.nominal_records)
-    counts = prior_charge(config.labels, budget, accountant)
+    parts = earlier_release(config.data, named, accountant, budget), counted_first(config.labels, budget, accountant)
+    leading = tuple(part for part in parts if part is not None)
     validation = validation_source(config, named, info, data_at_hand=data_at_hand)
     noisy_choice = validation_charge(config.evaluation, budget)
-    plan = with_counts(planned(generator, task, budget, beside(accountant, counts), noisy_choice), counts)
+    plan = in_front(planned(generator, task, budget, beside(accountant, leading), noisy_choice), leading)
     with Ledger(accountant, budget) as rehearsal:  # in memory: refuses what the budget does not cover
         rehearsal.adopt(plan)
     return Prepared(
@@ -140,6 +145,7 @@ def prepare(
         public=public,
         test=_test(config, named, info) if data_at_hand else None,
         validation=validation,
+        leading=leading,
         scoring=scoring(config.evaluation, registry, info.shape, has_public=public is not None),
     )
 

@@ -23,6 +23,7 @@ from dpgen.generators.pretrained import Manifest, Pretrainable, Pretrained, Publ
 from dpgen.mechanisms.checkpoints import Checkpoints
 from dpgen.mechanisms.context import Progress, SilentProgress
 from dpgen.pipeline.folder import RunFolder
+from dpgen.pipeline.lineage import require_no_release
 from dpgen.pipeline.opening import run_context
 from dpgen.pipeline.planning import Named, image_shape, public_source
 from dpgen.plugins.registry import Registry, default_registry
@@ -98,6 +99,7 @@ def _public(config: Config, registry: Registry, sources: Named) -> PublicDataset
     source = public_source(config.data, named)
     if source is None:
         raise ConfigError("data.public: expected images to train on; found none. Set it.")
+    require_no_release(config.data, named)
     table = source.load(_shape(config.data, named))
     return PublicDataset(source.name, table.images, table.labels, table.class_names)
 

@@ -6,17 +6,18 @@ import json
 from dataclasses import replace
 
 from dpgen.accountants.base import Accountant
-from dpgen.accountants.beside import Beside
-from dpgen.budget import Budget, Charge, Plan
+from dpgen.budget import Budget, Plan
 from dpgen.config.tables import LabelsConfig
 from dpgen.data.datasets import PrivateDataset
 from dpgen.errors import ConfigError
 from dpgen.generators.base import Generator, Task
 from dpgen.generators.class_prior import LABEL, class_shares, counts_charge, release_counts
 from dpgen.mechanisms.context import RunContext
+from dpgen.pipeline.leading import Leading
 
 COUNTED = "counted"
 FILE = "class_counts.json"
+_NOTE = "synthetic images have the classes in shares counted with noise, for a charge of its own"
 
 
 def with_given_shares(task: Task, wanted: LabelsConfig, generator: Generator) -> Task:
@@ -41,30 +42,14 @@ def with_given_shares(task: Task, wanted: LabelsConfig, generator: Generator) ->
     return replace(task, class_shares=wanted.prior)
 
 
-def prior_charge(wanted: LabelsConfig, budget: Budget, accountant: Accountant) -> Charge | None:
+def counted_first(wanted: LabelsConfig, budget: Budget, accountant: Accountant) -> Leading | None:
     """What counting the classes charges; None where nothing is counted.
 
     Raises: `CalibrationError`, `UnsupportedEvent`.
     """
-    return counts_charge(budget, accountant, share=wanted.budget_share) if wanted.prior == COUNTED else None
-
-
-def beside(accountant: Accountant, charge: Charge | None) -> Accountant:
-    """What the other parts of the plan are priced by, so that `charge` fits in front of them."""
-    return accountant if charge is None else Beside(accountant, charge.event)
-
-
-def with_counts(plan: Plan, charge: Charge | None) -> Plan:
-    """The whole plan: the counts first."""
-    if charge is None:
-        return plan
-    note = "synthetic images have the classes in shares counted with noise, for a charge of its own"
-    return Plan((charge, *plan.charges), (*plan.notes, note))
-
-
-def without_counts(plan: Plan) -> Plan:
-    """The plan but for the counts: what is left for the generator."""
-    return Plan(tuple(charge for charge in plan.charges if charge.label != LABEL), plan.notes)
+    if wanted.prior != COUNTED:
+        return None
+    return Leading(counts_charge(budget, accountant, share=wanted.budget_share), _NOTE)
 
 
 def with_counted_shares(task: Task, plan: Plan, private: PrivateDataset, context: RunContext) -> Task:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import torch
 
+from dpgen.budget import EARLIER_RELEASE
 from dpgen.config import Config
 from dpgen.data.datasets import SyntheticDataset
 from dpgen.distributed import World, joined
@@ -116,12 +117,20 @@ def _run(prepared: Prepared, folder: RunFolder, context: RunContext, noise: Nois
         torch.set_num_threads(prepared.config.compute.threads)
     opened = open_run(prepared, folder, context=context, noise=noise)
     with opened.ledger:
+        _count_earlier_release(prepared, opened)
         task = with_counted_shares(prepared.task, prepared.plan, opened.private, opened.context)
         prepared = dataclasses.replace(prepared, task=task)
         _fit(prepared, opened)
         draw(prepared.generator, prepared.task, context)
         _log.info("sampled")
         return context.world.from_first(lambda: _finish(prepared, opened, folder))
+
+
+def _count_earlier_release(prepared: Prepared, opened: Opened) -> None:
+    """Charge what a release that serves as public set cost, before anything is learnt from it. Reads nothing."""
+    if EARLIER_RELEASE in [part.charge.label for part in prepared.leading]:
+        event = prepared.plan[EARLIER_RELEASE]
+        opened.context.world.from_first(lambda: opened.ledger.charge(event, label=EARLIER_RELEASE))
 
 
 def _finish(prepared: Prepared, opened: Opened, folder: RunFolder) -> RunRecord:
