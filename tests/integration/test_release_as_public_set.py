@@ -146,6 +146,20 @@ def test_what_cannot_be_added_up_is_refused(
         planned(tmp_path, altered(release, tmp_path, change))
 
 
+def test_a_torn_record_is_refused(release: Path, tmp_path: Path) -> None:
+    public = altered(release, tmp_path, dict)
+    (tmp_path / "run.json").write_bytes((release / "run.json").read_bytes()[:100])
+    with pytest.raises(StorageError):
+        planned(tmp_path, public)
+
+
+def test_counted_classes_fit_beside_it(release: Path, tmp_path: Path) -> None:
+    both = planned(tmp_path, images(release), "labels.prior=counted")
+    assert labels(both)[:2] == [EARLIER_RELEASE, "class-counts"]
+    assert both.fitting.charges == both.plan.charges[2:]
+    assert 7.9 < both.prices[-1].cumulative_epsilon <= 8.0
+
+
 def test_a_record_of_something_else_is_no_release(release: Path, tmp_path: Path) -> None:
     assert EARLIER_RELEASE not in labels(planned(tmp_path, altered(release, tmp_path, lambda _: {"name": "a build"})))
 
