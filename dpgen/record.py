@@ -35,6 +35,8 @@ FORMAT = 1
 
 NAME, LEDGER = "run.json", "ledger.jsonl"
 """Names in a release: the record, and the ledger of the run."""
+SOURCE = "source-run.json"
+"""Beside images that are drawn from a release later: a copy of its record."""
 
 # Caveats are texts for people, yet a verifier asks for them word for word: add to them, never reword.
 FLOATING_POINT = (
@@ -50,6 +52,7 @@ EARLIER_RELEASE_SEEN = (
     "The price includes an earlier release that served as public set, as if this run's settings had been fixed before "
     "anybody saw it."
 )
+OTHER_RECORDS = "The public set owes nothing to the private records: that is the owner's declaration."
 NOT_PRIVATE = "NOT PRIVATE: a test double drew the noise, and who knows its seed can take the noise away."
 
 
@@ -193,10 +196,19 @@ def _charges(data: object) -> tuple[Charge, ...]:
     return tuple(Charge(_of(str, item["label"]), DpEvent.from_json(item["event"])) for item in _of(list, data))
 
 
-def caveats(plan: Plan, budget: Budget, *, records: int, private: bool, tuning: str = "not_stated") -> tuple[str, ...]:
+def caveats(
+    plan: Plan,
+    budget: Budget,
+    *,
+    records: int,
+    private: bool,
+    tuning: str = "not_stated",
+    public_release: str = "charged",
+) -> tuple[str, ...]:
     """What must be said beside the guarantee of `plan`, for `records` declared records.
 
-    `private` is False when a test double drew the noise. `tuning` is the owner's statement, `evaluation.tuning`.
+    `private` is False when a test double drew the noise. `tuning` and `public_release` are the owner's statements,
+    `evaluation.tuning` and `data.public_release`.
     """
     stated = {
         NOT_PRIVATE: not private,
@@ -206,6 +218,7 @@ def caveats(plan: Plan, budget: Budget, *, records: int, private: bool, tuning: 
         LARGE_EPSILON: budget.epsilon > 20,
         TUNED_ON_PRIVATE: tuning == "uncharged",
         EARLIER_RELEASE_SEEN: EARLIER_RELEASE in [charge.label for charge in plan.charges],
+        OTHER_RECORDS: public_release == "other_records",
     }
     return tuple(text for text, applies in stated.items() if applies)
 

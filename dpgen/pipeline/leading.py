@@ -16,6 +16,8 @@ class Leading:
 
     charge: Charge
     note: str
+    caveats: tuple[str, ...] = ()
+    """What must be said beside the guarantee because of it."""
 
 
 def beside(accountant: Accountant, leading: Sequence[Leading]) -> Accountant:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dpgen.budget import Budget
+from dpgen.budget import EARLIER_RELEASE, Budget
 from dpgen.config import Config
 from dpgen.data.datasets import ArrayRecords, PrivateDataset, PublicDataset
 from dpgen.data.sources.base import ImageSource, ImageTable
@@ -195,7 +195,9 @@ def fixed_settings(prepared: Prepared, *, is_private: bool) -> dict[str, Any]:
     config = prepared.config.model_dump(mode="json", exclude={"compute": True, "run": {"output"}})
     plan = [charge.to_json() for charge in prepared.plan.charges]
     double = {} if is_private else {"noise": "a test double"}
-    return dict(json.loads(json.dumps({"config": config, "plan": plan} | double)))
+    earlier = [part.note for part in prepared.leading if part.charge.label == EARLIER_RELEASE]
+    lineage = {"earlier release": earlier} if earlier else {}
+    return dict(json.loads(json.dumps({"config": config, "plan": plan} | double | lineage)))
 
 
 def _content(*tables: ImageTable) -> Iterator[memoryview]:

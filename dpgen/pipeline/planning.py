@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from dpgen.config import Config, DataConfig, validated
 from dpgen.data.info import DatasetInfo, Shape, Unit
 from dpgen.data.sources.base import ImageSource
 from dpgen.data.sources.limited import split_limit
-from dpgen.data.sources.spelling import open_source
+from dpgen.data.sources.spelling import matching, open_source
 from dpgen.errors import ConfigError
 from dpgen.generators.base import Generator, PublicInfo, Task
 from dpgen.ledger import Ledger
@@ -126,8 +127,9 @@ def prepare(
     public_info = None if public is None else PublicInfo(public.name, info.shape, public.class_names())
     task = with_given_shares(Task(info, public_info, config.run.count), config.labels, generator)
     budget = config.privacy.budget(info.nominal_records)
-    parts = earlier_release(config.data, named, accountant, budget), counted_first(config.labels, budget, accountant)
-    leading = tuple(part for part in parts if part is not None)
+    earlier = earlier_release(config.data, named, info, accountant, budget)
+    counted = counted_first(config.labels, budget, accountant)
+    leading = tuple(part for part in (earlier, counted) if part is not None)
     validation = validation_source(config, named, info, data_at_hand=data_at_hand)
     noisy_choice = validation_charge(config.evaluation, budget)
     plan = in_front(planned(generator, task, budget, beside(accountant, leading), noisy_choice), leading)
@@ -205,8 +207,14 @@ def _is_same_place(first: str, second: str, named: Named) -> bool:
     one, other = (split_limit(spelling)[0] for spelling in (first, second))
     if one in named or other in named:
         return one == other
-    here, there = (Path(place).expanduser().resolve() for place in (one, other))
-    return here == there or here in there.parents or there in here.parents
+    here, there = (_places(place) for place in (one, other))
+    return any(a == b or a in b.parents or b in a.parents for a, b in itertools.product(here, there))
+
+
+def _places(spelling: str) -> list[Path]:
+    """Where what is spelt lies, links followed; a place where nothing is yet counts, too."""
+    path = Path(spelling).expanduser()
+    return [found.resolve() for found in matching(path) or [path]]
 
 
 def _require_enough_to_score(config: Config, info: DatasetInfo) -> None:

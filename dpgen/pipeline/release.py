@@ -98,8 +98,10 @@ def _record(prepared: Prepared, opened: Opened, staging: Path, selection: Mappin
         records=info.nominal_records,
         private=private,
         tuning=config.evaluation.tuning,
+        public_release=config.data.public_release,
     )
-    guarantee = opened.ledger.guarantee(stated)
+    inherited = [text for part in prepared.leading for text in part.caveats if text not in stated]
+    guarantee = opened.ledger.guarantee((*stated, *inherited))
     group = None
     if info.unit is Unit.PERSON:
         epsilon, delta = guarantee.for_group(info.max_images_per_person)

@@ -17,7 +17,9 @@ from dpgen.generators.base import Generator, PublicInfo, Task
 from dpgen.pipeline.release import CONFIG, MODEL, WEIGHTS, samples_sheet
 from dpgen.pipeline.storing import write_synthetic
 from dpgen.plugins.registry import Registry
-from dpgen.storage import parse_json, write_atomically
+from dpgen.record import NAME as RECORD
+from dpgen.record import SOURCE
+from dpgen.storage import parse_json, read, write_atomically
 
 
 def load_released(run: Path, registry: Registry) -> tuple[Generator, Task]:
@@ -25,7 +27,7 @@ def load_released(run: Path, registry: Registry) -> tuple[Generator, Task]:
 
     Raises: `StorageError` when there is no model or it is damaged; `UnknownName` when its plugin is not installed.
     """
-    release = run / "release" if (run / "release").is_dir() else run
+    release = _release(run)
     try:
         facts = parse_json((release / MODEL / CONFIG).read_bytes())
         state = safetensors.torch.load_file(release / MODEL / WEIGHTS)
@@ -50,6 +52,10 @@ def load_released(run: Path, registry: Registry) -> tuple[Generator, Task]:
     return generator, task
 
 
+def _release(run: Path) -> Path:
+    return run / "release" if (run / "release").is_dir() else run
+
+
 def task_from_json(data: dict[str, Any]) -> Task:
     """The task that `task_to_json` wrote."""
     public = data["public"]
@@ -70,9 +76,17 @@ def require_new(folder: Path) -> None:
         raise StorageError(f"expected a new or empty folder; {folder} holds files. Choose another one with --out.")
 
 
-def write_samples(made: SyntheticDataset, folder: Path, form: str) -> tuple[Path, Path]:
-    """Write the images and a sheet of them into `folder`, which must be new or empty; their two paths."""
+def write_samples(made: SyntheticDataset, folder: Path, form: str, *, source: Path) -> tuple[Path, Path]:
+    """Write images drawn from `source` and a sheet of them into `folder`, new or empty; their two paths.
+
+    `source` is the folder of the run, or its release. Its record is copied beside the images: they owe to the private
+    ones what the release does, and a run that took them for its public set must count that.
+    Raises: `StorageError` for a folder in use, or a source without a record.
+    """
     require_new(folder)
+    record = read(_release(source) / RECORD)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / SOURCE, record)
     images, sheet = write_synthetic(made, folder, form), folder / report.SAMPLES
     write_atomically(sheet, samples_sheet(made))
     return images, sheet

@@ -11,6 +11,7 @@ import tomli_w
 from markupsafe import Markup
 
 from dpgen.accountants.base import Accountant
+from dpgen.budget import EARLIER_RELEASE
 from dpgen.record import NAME as RECORD
 from dpgen.record import RunRecord
 from dpgen.report.findings import SAMPLES, read_findings
@@ -61,6 +62,7 @@ def _risk(record: RunRecord, accountant: type[Accountant] | None) -> dict[str, A
         "tradeoff_picture": Markup() if risk is None else tradeoff_picture(risk.curve),
         "false_positive_rates": FALSE_POSITIVE_RATES,
         "groups": groups_of(record),
+        "earlier": EARLIER_RELEASE in [charge.label for charge in record.plan.charges],
         "replaces": str(record.guarantee.relation) == "replace_one",
     }
 

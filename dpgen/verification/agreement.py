@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dpgen.budget import VALIDATION
+from dpgen.budget import EARLIER_RELEASE, VALIDATION
 from dpgen.config import PrivacyConfig
 from dpgen.errors import DpgenError
 from dpgen.events import EpsilonDelta
@@ -28,7 +28,14 @@ def facts_agree(record: RunRecord) -> Check:
 def caveats_are_stated(record: RunRecord) -> Check:
     """Each caveat that applies is beside the guarantee, and the noise was secret."""
     tuning = str(_table(record, "evaluation").get("tuning", "not_stated"))
-    due = caveats(record.plan, record.budget, records=_records(record), private=record.private, tuning=tuning)
+    due = caveats(
+        record.plan,
+        record.budget,
+        records=_records(record),
+        private=record.private,
+        tuning=tuning,
+        public_release=_public_release(record),
+    )
     missing = [text for text in due if text not in record.guarantee.caveats]
     wrong = [f"expected the caveat {text!r}; found it missing. {_MEND}" for text in missing]
     if not record.private or NOT_PRIVATE in record.guarantee.caveats:
@@ -52,7 +59,7 @@ def charges_are_planned(record: RunRecord) -> Check:
 
 def _twice(record: RunRecord) -> Iterator[tuple[str, object, object]]:
     """(what, expected, found) of each fact that differs between two places of the record."""
-    for what, expected, found in (*_numbers(record), *_names(record), *_choice(record)):
+    for what, expected, found in (*_numbers(record), *_names(record), *_lineage(record), *_choice(record)):
         if expected != found:
             yield what, expected, found
 
@@ -78,6 +85,18 @@ def _names(record: RunRecord) -> Iterator[tuple[str, object, object]]:
     yield "method.name", _table(record, "method").get("name"), record.generator
     yield "run.name", run.get("name"), record.name
     yield "run.seed", run.get("seed"), record.seeds.get("run")
+
+
+def _lineage(record: RunRecord) -> Iterator[tuple[str, object, object]]:
+    """What an earlier release cost is the first charge of the plan, and nobody declared that it costs nothing."""
+    labels = [charge.label for charge in record.plan.charges]
+    if EARLIER_RELEASE in labels:
+        yield "the charge of an earlier release, first", 0, labels.index(EARLIER_RELEASE)
+        yield "data.public_release", "charged", _public_release(record)
+
+
+def _public_release(record: RunRecord) -> str:
+    return str(_table(record, "data").get("public_release", "charged"))
 
 
 def _choice(record: RunRecord) -> Iterator[tuple[str, object, object]]:

@@ -49,7 +49,7 @@ def sample(
     require_new(folder)
     with output.progress({}) as progress:
         made = draw_sample(generator, task, count, labels=wanted, seed=seed, progress=progress)
-    written = write_samples(made, folder, form)
+    written = write_samples(made, folder, form, source=run)
     facts = {"images": str(written[0]), "sheet": str(written[1]), "count": count, "seed": seed, "privacy_cost": 0}
     output.result(facts, facts_table(facts))
 

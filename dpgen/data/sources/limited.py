@@ -52,6 +52,9 @@ class LimitedSource(ImageSource):
 
 
 def split_limit(spelling: str) -> tuple[str, int | None]:
-    """The source and the count of SOURCE[:COUNT]; None for a source without a count."""
-    found = _SPELLING.fullmatch(spelling)
-    return (spelling, None) if found is None else (found["source"], int(found["count"]))
+    """The source and the count of SOURCE[:COUNT], the smallest of several counts; None for a source without one."""
+    count = None
+    while found := _SPELLING.fullmatch(spelling):
+        spelling, cut = found["source"], int(found["count"])
+        count = cut if count is None else min(count, cut)
+    return spelling, count

@@ -66,8 +66,13 @@ def open_source(
     return NpzSource(files[0], class_names=class_names)
 
 
+def matching(path: Path) -> list[Path]:
+    """The file or folder at `path`, or all that the pattern in its last part matches, by name; none is no error."""
+    return [path] if path.exists() else sorted(path.parent.glob(path.name))
+
+
 def _files(path: Path) -> list[Path]:
-    files = [path] if path.is_file() else sorted(path.parent.glob(path.name))
+    files = matching(path)
     if not files:
         raise DataError(f"expected a file at {path.absolute()}; found none. Check the path.")
     return files

@@ -18,6 +18,9 @@ NAMED = {name: default_registry().dataset(name) for name in ("digits", "glyphs")
 def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in ("own/0", "own/1", "open/0", "open/1", "owner/0"):
         (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "shards").mkdir()
+    for shard in (0, 1):
+        (tmp_path / "shards" / f"train-{shard}.parquet").touch()
     (tmp_path / "link").symlink_to(tmp_path / "own")
     monkeypatch.chdir(tmp_path)
 
@@ -31,6 +34,10 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("private", "own/0", "own"),
         ("private", "digits", "digits"),
         ("private", "digits[:500]", "digits[:600]"),
+        ("private", "own", "own[:9][:5]"),
+        ("private", "digits[:9][:5]", "digits"),
+        ("private", "shards/train-*.parquet", "shards/train-1.parquet"),
+        ("private", "shards/train-1.parquet", "shards/t*.parquet"),
         ("test", "own", "own"),
         ("validation", "own", "own"),
     ],
