@@ -221,7 +221,7 @@ def test_torchrun_starts_a_run_from_the_command_line(tmp_path: Path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "dpgen"]
     overrides = [part for key, value in small.items() for part in ("--set", f"method.{key}={value}")]
     done = subprocess.run(
-        [*command, "run", str(path), "--json", *overrides], capture_output=True, text=True, timeout=120
+        [*command, "run", str(path), "--json", *overrides], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["record"]["generator"] == "dpdm"

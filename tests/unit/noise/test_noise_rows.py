@@ -105,7 +105,8 @@ def test_every_part_of_the_address_counts():
     here = drawn(shape=(50,))
     others = [
         drawn(IDS + 1000, shape=(50,)), drawn(IDS + (1 << 32), shape=(50,)), drawn(step=5, shape=(50,)),
-        drawn(source=SecureNoise(KEY).under("b"), shape=(50,)), drawn(source=SecureNoise().under("a"), shape=(50,)),
+        drawn(source=SecureNoise(KEY).under("b"), shape=(50,)),
+        drawn(source=SecureNoise(KEY[::-1]).under("a"), shape=(50,)),
     ]  # fmt: skip
     everything = torch.cat([call.flatten() for calls in [here, *others] for call in (calls[0], calls[2])])
     assert len(everything.unique()) > 0.999 * len(everything)
