@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dpgen import validate
+from dpgen.networks.upsampled_convolution import UpsampledConvolution
 
 _SMALLEST = 7
 """The first map is halved from the image for as long as its shorter side stays at least this."""
@@ -46,7 +47,7 @@ class ImageGenerator(nn.Module):
         inputs = torch.cat((noise, F.one_hot(labels, self.classes).to(noise)), 1)
         maps = F.relu(self.start(self.spread(inputs).reshape(-1, *self.first)))
         for block in self.blocks:
-            maps = block(F.interpolate(maps, scale_factor=2))
+            maps = block(maps)
         return torch.sigmoid(self.head(maps))
 
 
@@ -59,7 +60,7 @@ def _doublings(height: int, width: int) -> int:
 
 def _block(channels: int) -> nn.Sequential:
     half = channels // 2
-    return nn.Sequential(nn.Conv2d(channels, half, 5, padding=2, bias=False), nn.BatchNorm2d(half), nn.ReLU())
+    return nn.Sequential(UpsampledConvolution(channels, half), nn.BatchNorm2d(half), nn.ReLU())
 
 
 def _initialise(network: nn.Module, generator: torch.Generator) -> None:

@@ -63,12 +63,27 @@ def test_the_space_is_differentiable_in_the_images(weights: Path) -> None:
 
 
 def test_a_row_is_its_image_s_own(weights: Path) -> None:
-    """The sum's sensitivity rests on it. Broken twin: batch norm by the statistics of the batch."""
+    """The sum's sensitivity rests on it. Broken twin: batch norms by the statistics of the batch."""
     space = deep_space(public(), PublicNetworkSettings(weights=str(weights), side=16, depth=3), RunContext())
     alone, among = space(images(1)), space(images(4))[:1]
     torch.testing.assert_close(alone, among, atol=1e-4, rtol=1e-3)
-    space.network.train()
-    assert not torch.allclose(space(images(1)), space(images(4))[:1], atol=1e-2)
+    space.network.train()  # nothing is left that could mix the rows
+    torch.testing.assert_close(space(images(1)), alone)
+    broken = network().train()
+    alone, among = (broken.maps(images(count), side=16, depth=3)[:1] for count in (1, 4))
+    assert not torch.allclose(alone, among, atol=1e-2)
+
+
+def test_folded_batch_norms_change_no_feature() -> None:
+    plain = network()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        plain.train()(images(8))  # so that its batch norms have something to say
+    plain.eval()
+    folded = MiddleFeatures(plain, depth=8, grid=1, side=32).features(images(3))
+    expected = plain.maps(images(3), side=32, depth=8).mean((2, 3))
+    torch.testing.assert_close(folded, expected, atol=1e-4, rtol=1e-3)
+    assert "_bn0.weight" in plain.state_dict()  # the network that was given stays as it was
 
 
 def test_a_resumed_run_keeps_the_weights_that_it_began_with(weights: Path) -> None:
