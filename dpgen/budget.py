@@ -125,6 +125,10 @@ class Plan:
         """The composition of all charges: what the plan costs is the price of this event."""
         return Composed(tuple(charge.event for charge in self.charges))
 
+    def __contains__(self, label: object) -> bool:
+        """Is a charge planned under `label`?"""
+        return any(charge.label == label for charge in self.charges)
+
     def __getitem__(self, label: str) -> DpEvent:
         """The event planned under `label`. Raises `InvalidValue` when there is none."""
         for charge in self.charges:

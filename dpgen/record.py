@@ -217,7 +217,7 @@ def caveats(
         LARGE_DELTA: budget.delta > 1 / records,
         LARGE_EPSILON: budget.epsilon > 20,
         TUNED_ON_PRIVATE: tuning == "uncharged",
-        EARLIER_RELEASE_SEEN: EARLIER_RELEASE in [charge.label for charge in plan.charges],
+        EARLIER_RELEASE_SEEN: EARLIER_RELEASE in plan,
         OTHER_RECORDS: public_release == "other_records",
     }
     return tuple(text for text, applies in stated.items() if applies)

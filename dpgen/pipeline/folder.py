@@ -10,11 +10,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
 from dpgen.errors import ResumeError, StorageError
 from dpgen.record import NAME as RECORD
 from dpgen.storage import FileLock, read, remove_durably, rename_durably, write_atomically
+
+KEY: Final = "run.key"
+"""What the internal folder of an unfinished run holds, and that of a finished one no longer."""
 
 
 @final
@@ -34,7 +37,7 @@ class RunFolder:
         self.log = self.internal / "run.log"
         self.scores = self.internal / "scores.json"
         self.report = self.internal / "report.html"
-        self._settings, self._key = self.internal / "settings.json", self.internal / "run.key"
+        self._settings, self._key = self.internal / "settings.json", self.internal / KEY
 
     @property
     def begun(self) -> bool:

@@ -20,14 +20,13 @@ from dpgen.data.sources.limited import split_limit
 from dpgen.data.sources.spelling import matching
 from dpgen.errors import BudgetExceeded, ConfigError, StorageError
 from dpgen.events import Composed, DpEvent
+from dpgen.pipeline.folder import KEY
 from dpgen.pipeline.leading import Leading
 from dpgen.record import NAME, SOURCE, RunRecord
 from dpgen.storage import digest, parse_json
 
 _LEVELS: Final = 3
 """Images lie at most so many folders below a record that speaks for them: `release/synthetic/class/0001.png`."""
-_KEY: Final = "run.key"
-"""What an unfinished run holds in its internal folder, beside images that are not released yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ def _release_of(data: DataConfig, named: Collection[str]) -> _Release | None:
     if spelling in named:
         return None
     for folder in _folders_above(Path(spelling).expanduser()):
-        if (folder / _KEY).is_file():
+        if (folder / KEY).is_file():
             raise ConfigError(
                 f"data.public: expected images that anyone may see; found those of an unfinished run in {folder}. "
                 "Finish it with `dpgen run --resume`, and give its release."

@@ -57,10 +57,9 @@ def with_counted_shares(task: Task, plan: Plan, private: PrivateDataset, context
 
     Privacy: the charge that `plan` holds under "class-counts". `class_counts.json` beside the release is DP output.
     """
-    planned = [charge.event for charge in plan.charges if charge.label == LABEL]
-    if not planned:
+    if LABEL not in plan:
         return task
-    counts = context.once(LABEL, lambda: {"counts": release_counts(private, planned[0])})["counts"].cpu()
+    counts = context.once(LABEL, lambda: {"counts": release_counts(private, plan[LABEL])})["counts"].cpu()
     shares = class_shares(counts)
     table = {
         name: {"noisy_count": int(counts[c]), "share_percent": round(100 * shares[c], 2)}

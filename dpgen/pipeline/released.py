@@ -19,7 +19,7 @@ from dpgen.pipeline.storing import write_synthetic
 from dpgen.plugins.registry import Registry
 from dpgen.record import NAME as RECORD
 from dpgen.record import SOURCE
-from dpgen.storage import parse_json, read, write_atomically
+from dpgen.storage import parse_json, write_atomically
 
 
 def load_released(run: Path, registry: Registry) -> tuple[Generator, Task]:
@@ -68,12 +68,22 @@ def task_from_json(data: dict[str, Any]) -> Task:
     )
 
 
-def require_new(folder: Path) -> None:
-    """Raises: `StorageError` unless `folder` is new or empty. Ask before images are made: that can take long."""
+def require_writable(folder: Path, *, source: Path) -> bytes:
+    """The record of `source`, to go beside images in `folder`. Ask before they are made: that can take long.
+
+    Raises: `StorageError` unless `folder` is new or empty and `source` has its record.
+    """
     if folder.is_file():
         raise StorageError(f"expected a folder; {folder} is a file. Choose another place with --out.")
     if folder.exists() and any(folder.iterdir()):
         raise StorageError(f"expected a new or empty folder; {folder} holds files. Choose another one with --out.")
+    try:
+        return (_release(source) / RECORD).read_bytes()
+    except OSError as error:
+        raise StorageError(
+            f"expected the record {RECORD} in {_release(source)}; it cannot be read ({type(error).__name__}), and "
+            "images without it would not tell what they cost. Restore the release from a backup."
+        ) from error
 
 
 def write_samples(made: SyntheticDataset, folder: Path, form: str, *, source: Path) -> tuple[Path, Path]:
@@ -83,8 +93,7 @@ def write_samples(made: SyntheticDataset, folder: Path, form: str, *, source: Pa
     ones what the release does, and a run that took them for its public set must count that.
     Raises: `StorageError` for a folder in use, or a source without a record.
     """
-    require_new(folder)
-    record = read(_release(source) / RECORD)
+    record = require_writable(folder, source=source)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / SOURCE, record)
     images, sheet = write_synthetic(made, folder, form), folder / report.SAMPLES

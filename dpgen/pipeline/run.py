@@ -128,7 +128,7 @@ def _run(prepared: Prepared, folder: RunFolder, context: RunContext, noise: Nois
 
 def _count_earlier_release(prepared: Prepared, opened: Opened) -> None:
     """Charge what a release that serves as public set cost, before anything is learnt from it. Reads nothing."""
-    if EARLIER_RELEASE in [part.charge.label for part in prepared.leading]:
+    if EARLIER_RELEASE in prepared.plan:
         event = prepared.plan[EARLIER_RELEASE]
         opened.context.world.from_first(lambda: opened.ledger.charge(event, label=EARLIER_RELEASE))
 

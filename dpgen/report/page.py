@@ -62,7 +62,7 @@ def _risk(record: RunRecord, accountant: type[Accountant] | None) -> dict[str, A
         "tradeoff_picture": Markup() if risk is None else tradeoff_picture(risk.curve),
         "false_positive_rates": FALSE_POSITIVE_RATES,
         "groups": groups_of(record),
-        "earlier": EARLIER_RELEASE in [charge.label for charge in record.plan.charges],
+        "earlier": EARLIER_RELEASE in record.plan,
         "replaces": str(record.guarantee.relation) == "replace_one",
     }
 

@@ -89,9 +89,8 @@ def _names(record: RunRecord) -> Iterator[tuple[str, object, object]]:
 
 def _lineage(record: RunRecord) -> Iterator[tuple[str, object, object]]:
     """What an earlier release cost is the first charge of the plan, and nobody declared that it costs nothing."""
-    labels = [charge.label for charge in record.plan.charges]
-    if EARLIER_RELEASE in labels:
-        yield "the charge of an earlier release, first", 0, labels.index(EARLIER_RELEASE)
+    if EARLIER_RELEASE in record.plan:
+        yield "the first charge, with an earlier release", EARLIER_RELEASE, record.plan.charges[0].label
         yield "data.public_release", "charged", _public_release(record)
 
 
@@ -103,7 +102,7 @@ def _choice(record: RunRecord) -> Iterator[tuple[str, object, object]]:
     """A noisy validation is the last charge of the plan, within its share, and is what chose; else there is none."""
     wanted, selection = _table(record, "evaluation"), record.selection or {}
     noisy = wanted.get("selection") == "noisy_validation"
-    yield "a charge of a noisy validation", noisy, VALIDATION in [charge.label for charge in record.plan.charges]
+    yield "a charge of a noisy validation", noisy, VALIDATION in record.plan
     yield "the charge of the choice", VALIDATION if noisy else None, selection.get("charge")
     if noisy:
         yield "the noisy validation's charge within its share, last", True, _within_share(record, wanted)

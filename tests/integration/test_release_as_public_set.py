@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from dpgen.mechanisms import SilentProgress
 from dpgen.noise import SeededNoise
 from dpgen.pipeline import Prepared, prepare, run
 from dpgen.pipeline.pretraining import pretrain
-from dpgen.pipeline.released import load_released, write_samples
+from dpgen.pipeline.released import load_released, require_writable, write_samples
 from dpgen.pipeline.sampling import sample as draw_sample
 from dpgen.record import EARLIER_RELEASE_SEEN, OTHER_RECORDS, TUNED_ON_PRIVATE, RunRecord
 from dpgen.testing.toy_run import toy_config, toy_registry
@@ -127,6 +128,15 @@ def test_images_drawn_from_it_later_bring_its_record_along(release: Path, tmp_pa
     made = draw_sample(generator, task, 12, labels=None, seed=1)
     path, _ = write_samples(made, tmp_path / "more", "parquet", source=release)
     assert planned(tmp_path, path).plan[EARLIER_RELEASE] == RunRecord.read(release).plan.event
+
+
+def test_no_image_is_drawn_of_a_release_that_lost_its_record(release: Path, tmp_path: Path) -> None:
+    lost = tmp_path / "lost"
+    shutil.copytree(release, lost)
+    (lost / "run.json").unlink()
+    with pytest.raises(StorageError, match=r"expected the record run\.json"):
+        require_writable(tmp_path / "more", source=lost)
+    assert not (tmp_path / "more").exists()
 
 
 def test_images_of_an_unfinished_run_are_no_release(release: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def sample(
     from dpgen.cli.output import Output
     from dpgen.cli.tables import facts_table
     from dpgen.errors import ConfigError
-    from dpgen.pipeline.released import load_released, require_new, write_samples
+    from dpgen.pipeline.released import load_released, require_writable, write_samples
     from dpgen.pipeline.sampling import sample as draw_sample
     from dpgen.pipeline.storing import FORMS, require_form
     from dpgen.plugins.registry import default_registry
@@ -46,7 +46,7 @@ def sample(
     wanted = None if labels is None else _dealt(labels, task.info, count)
     root = run.resolve().parent if (run / RECORD).exists() else run  # a release stays as it was recorded
     folder = root / "samples" / str(seed) if out is None else out
-    require_new(folder)
+    require_writable(folder, source=run)
     with output.progress({}) as progress:
         made = draw_sample(generator, task, count, labels=wanted, seed=seed, progress=progress)
     written = write_samples(made, folder, form, source=run)
