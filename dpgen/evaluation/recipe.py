@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from dpgen import validate
@@ -53,13 +53,6 @@ class Recipe:
         """The recipe for images of this shape: half the steps up to 16 px, photograph augmentation for colour."""
         steps = 500 if max(shape.height, shape.width) <= 16 else 1000
         return Recipe(steps=steps, augmentation=GENTLE if shape.channels == 1 else PHOTOGRAPH)
-
-    @staticmethod
-    def benchmark(shape: Shape) -> Recipe:
-        """The three architectures of DPImageBench in its sizes, for the steps of 50 epochs over 55,000 images."""
-        return replace(
-            Recipe.for_shape(shape), classifiers=("resnet", "wide_resnet", "resnext"), steps=10_750, batch=256
-        )
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON data."""

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, TypeVar, final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from dpgen import validate
-from dpgen.errors import DataError
+from dpgen.errors import DataError, InvalidValue
+from dpgen.mechanisms.checkpoints import Checkpoints
 from dpgen.mechanisms.context import Progress, SilentProgress
+from dpgen.mechanisms.training_state import TrainingState
 from dpgen.networks.augment import Augmentation
 from dpgen.networks.classifier_base import Classifier
-from dpgen.networks.inference import accuracy, to_unit_range
+from dpgen.networks.inference import to_unit_range
 
 _WARM_UP = 0.2
 """Share of the steps in which the learning rate rises."""
 _SNAPSHOTS = 5
-"""How many moments of the second half of training compete when there are validation images."""
+"""At how many moments of the second half of training `snapshot` is called."""
+CHECKPOINT_EVERY: Final = 250
 
 C = TypeVar("C", bound=Classifier)
-Labelled = tuple[Tensor, Tensor]
-"""Images and their labels."""
 
 
 def train_classifier(
@@ -40,46 +41,52 @@ def train_classifier(
     weight_decay: float = 0.01,
     label_smoothing: float = 0.05,
     augmentation: Augmentation | None = None,
-    validation: Labelled | None = None,
     snapshot: Callable[[int], None] | None = None,
     progress: Progress | None = None,
     phase: str = "train classifier",
     device: torch.device | str = "cpu",
+    checkpoints: Checkpoints | None = None,
 ) -> C:
     """Train `network` in place by AdamW with one cycle of the learning rate, and return it in evaluation mode.
 
     Privacy: none. The images must be public or synthetic; nothing is clipped and no noise is added.
     Args: `images` uint8 or float in [0, 1], `[n, channels, height, width]`; `labels` int64 `[n]` in [0, classes);
     `generator` public, decides batches and augmentation: equal generators and weights give equal results on one device.
-    `validation` images and labels: of five snapshots from the second half of training the one with the best accuracy
-    on them is kept, the latest at a tie. `snapshot` is called with the step at those five moments: who chooses in
-    another way copies the weights then.
+    `snapshot` is called with the step at five moments of the second half: who chooses among them copies the weights.
+    `checkpoints` keep an unfinished training under its `phase`, which goes on from there; not with `snapshot`, which
+    would miss the moments before.
     Raises: `DataError` when images and labels do not fit each other or the network; `InvalidValue` on a bad setting.
     """
     validate.count(1, steps=steps, batch=batch)
     validate.positive(learning_rate=learning_rate)
     validate.not_negative(weight_decay=weight_decay)
     validate.probability(label_smoothing=label_smoothing)
-    for pair in ((images, labels), *((validation,) if validation else ())):
-        _check(network, *pair)
-    network.to(device).train()
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=weight_decay)
+    _check(network, images, labels)
+    if checkpoints is not None and snapshot is not None:
+        raise InvalidValue("expected checkpoints or a snapshot; found both. Take one of them.")
+    optimizer = partial(torch.optim.AdamW, lr=learning_rate, weight_decay=weight_decay)
+    state, batches = TrainingState(network.to(device).train(), optimizer), _Batches(len(images), batch, generator)
+    unfinished, identity = f"{phase}.unfinished", {"images": len(images), "steps": steps, "batch": batch}
+    if checkpoints is not None:
+        batches.restore(state.continue_from(checkpoints, unfinished, identity))
     moments = _snapshot_steps(steps)
-    best = _Best(network, validation, moments)
-    batches = _batches(len(images), batch, generator)
     with (progress or SilentProgress()).track(phase, steps) as advance:
-        for step in range(steps):
-            rows = next(batches)
+        advance(state.step)
+        while state.step < steps:
+            rows = batches.draw()
             inputs, targets = to_unit_range(images[rows]).to(device), labels[rows].to(device)
             if augmentation is not None:
                 inputs = augmentation(inputs, generator)
             loss = functional.cross_entropy(network(inputs), targets, label_smoothing=label_smoothing)
-            _descend(optimiser, loss, learning_rate * one_cycle(step / steps))
-            best.look(step + 1)
-            if snapshot is not None and step + 1 in moments:
-                snapshot(step + 1)
+            gradients = torch.autograd.grad(loss, list(state.trainable.values()))
+            named = dict(zip(state.trainable, gradients, strict=True))
+            state.descend(named, rate_factor=one_cycle(state.step / steps))
+            state.step += 1
+            if snapshot is not None and state.step in moments:
+                snapshot(state.step)
+            if checkpoints is not None and state.step % CHECKPOINT_EVERY == 0 and state.step < steps:
+                state.save(checkpoints, unfinished, identity, beside=batches.state())
             advance(1)
-    best.restore()
     return network.eval()
 
 
@@ -90,47 +97,33 @@ def one_cycle(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
 
 
-class _Best:
-    """Remembers the weights of the snapshot that scored best on the validation images."""
-
-    def __init__(self, network: Classifier, validation: Labelled | None, at_steps: frozenset[int]) -> None:
-        self._network, self._validation, self._at_steps = network, validation, at_steps
-        self._score = -1.0
-        self._state: dict[str, Tensor] | None = None
-
-    def look(self, step: int) -> None:
-        if self._validation is None or step not in self._at_steps:
-            return
-        score = accuracy(self._network, *self._validation)
-        if score >= self._score:
-            self._score, self._state = score, copy.deepcopy(self._network.state_dict())
-
-    def restore(self) -> None:
-        if self._state is not None:
-            self._network.load_state_dict(self._state)
-
-
 def _snapshot_steps(steps: int) -> frozenset[int]:
     return frozenset(max(1, round(steps * (0.5 + 0.5 * k / _SNAPSHOTS))) for k in range(1, _SNAPSHOTS + 1))
 
 
-def _batches(count: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
+@final
+class _Batches:
     """Rows of one batch after another: whole shuffles of the data, the remainder of each joined to the next."""
-    waiting = torch.empty(0, dtype=torch.int64)
-    while True:
-        while len(waiting) < batch:
-            order = torch.randperm(count, generator=generator, device=generator.device).cpu()
-            waiting = torch.cat((waiting, order))
-        yield waiting[:batch]
-        waiting = waiting[batch:]
 
+    def __init__(self, count: int, batch: int, generator: torch.Generator) -> None:
+        self._count, self._batch, self._generator = count, batch, generator
+        self._waiting = torch.empty(0, dtype=torch.int64)
 
-def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, learning_rate: float) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = learning_rate
-    optimiser.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    optimiser.step()
+    def draw(self) -> Tensor:
+        while len(self._waiting) < self._batch:
+            order = torch.randperm(self._count, generator=self._generator, device=self._generator.device).cpu()
+            self._waiting = torch.cat((self._waiting, order))
+        rows, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
+        return rows
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next draws come from; all of it is public."""
+        return {"generator": self._generator.get_state(), "waiting": self._waiting.clone()}
+
+    def restore(self, saved: Mapping[str, Tensor] | None) -> None:
+        if saved is not None:
+            self._generator.set_state(saved["generator"].cpu())
+            self._waiting = saved["waiting"].cpu()
 
 
 def _check(network: Classifier, images: Tensor, labels: Tensor) -> None:

@@ -102,7 +102,7 @@ class DiffusionModel:
         if settings.method == "ddim":
             codes = sample_ddim(denoiser, noise, labels, levels=levels)
         else:
-            churn = Churn(amount=settings.churn)
+            churn = Churn(amount=settings.churn, lowest=settings.churn_lowest)
             codes = sample_heun(denoiser, noise, labels, levels=levels, churn=churn, random=random)
         return self.space.decode(codes)
 

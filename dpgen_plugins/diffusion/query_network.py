@@ -22,7 +22,7 @@ from dpgen.errors import InvalidValue, SensitivityError, UnknownName
 from dpgen.evaluation.extractor import FeatureExtractor, Setting
 from dpgen.evaluation.recipe import Recipe
 from dpgen.mechanisms.context import RunContext
-from dpgen.networks.augment import WILD, Augmentation
+from dpgen.networks.augment import PHOTOGRAPH, WILD, Augmentation
 from dpgen.networks.classifier_base import Classifier
 from dpgen.networks.classifiers import CLASSIFIERS, build_classifier
 from dpgen.networks.digest import weights_digest
@@ -33,7 +33,6 @@ from dpgen_plugins.diffusion.query_head import fit_head
 from dpgen_plugins.diffusion.settings import QuerySettings
 
 PHASE: Final = "query-network"
-CLASSIFIER_BATCH: Final = 128
 EMBEDDED_AT_ONCE: Final = 256
 _ROUNDING: Final = 1e-3
 """Of the largest score: kernels for one image and for several may differ so much, TF32 included."""
@@ -164,7 +163,7 @@ def require_images_alone(network: QueryNetwork, public: PublicDataset) -> None:
 
 
 def _own_classifier(public: PublicDataset, settings: QuerySettings, context: RunContext) -> QueryNetwork:
-    """Trained on wildly deformed public images, so that it knows other hands."""
+    """Trained on deformed public images, so that it knows what only resembles them."""
     network = build_classifier(
         settings.network,
         public.shape,
@@ -179,12 +178,13 @@ def _own_classifier(public: PublicDataset, settings: QuerySettings, context: Run
             public.images,
             public.labels,
             steps=settings.classifier_steps,
-            batch=CLASSIFIER_BATCH,
+            batch=settings.classifier_batch,
             generator=context.generator("semantic classifier batches"),
-            augmentation=_deformation(settings),
+            augmentation=_deformation(settings, public.shape.channels),
             progress=context.progress,
             phase="semantic classifier",
             device=context.device,
+            checkpoints=context.checkpoints,
         )
         return trained.state_dict()
 
@@ -226,7 +226,7 @@ def _head_on_features(public: PublicDataset, settings: QuerySettings, context: R
 
 def _embedded(extractor: FeatureExtractor, images: Tensor, settings: QuerySettings, context: RunContext) -> Tensor:
     """Features `[n, d]` float32 of public images, each deformed once."""
-    deformation, draws = _deformation(settings), context.generator("query head deformations")
+    deformation, draws = _deformation(settings, images.shape[1]), context.generator("query head deformations")
     parts = []
     with context.progress.track("query features", len(images)) as advance:
         for part in torch.split(images, EMBEDDED_AT_ONCE):
@@ -237,8 +237,9 @@ def _embedded(extractor: FeatureExtractor, images: Tensor, settings: QuerySettin
     return torch.cat(parts)
 
 
-def _deformation(settings: QuerySettings) -> Augmentation | None:
-    return WILD.times(settings.jitter) if settings.jitter else None
+def _deformation(settings: QuerySettings, channels: int) -> Augmentation | None:
+    """Of grey images as far as handwriting goes, so that other hands are known; colour ones stay photographs."""
+    return (WILD if channels == 1 else PHOTOGRAPH).times(settings.jitter) if settings.jitter else None
 
 
 def _spread_over_classes(labels: Tensor, limit: int, generator: torch.Generator) -> Tensor:

@@ -86,6 +86,8 @@ class SamplerSettings(Settings):
     highest: float = Field(default=20.0, gt=0)
     rho: float = Field(default=5.0, gt=0)
     churn: float = Field(default=0.0, ge=0)
+    churn_lowest: float = Field(default=0.05, ge=0)
+    """noise level below which nothing is added back"""
     batch: int = Field(default=500, ge=1)
 
 
@@ -121,6 +123,7 @@ class QuerySettings(Settings):
     head_images: int = Field(default=20000, ge=1, description="public images, over all classes, that the head learns")
     classifier_width: int = Field(default=32, ge=4)
     classifier_steps: int = Field(default=700, ge=1, description="of the classifier, or of a linear head")
+    classifier_batch: int = Field(default=128, ge=1, description="public images of a step of the classifier")
     jitter: float = Field(default=1.0, ge=0, description="strength of the random deformation of its training images")
 
     @model_validator(mode="after")

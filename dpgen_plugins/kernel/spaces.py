@@ -91,6 +91,7 @@ def _trained(public: PublicDataset, settings: PublicNetworkSettings, context: Ru
             progress=context.progress,
             phase=PHASE,
             device=context.device,
+            checkpoints=context.checkpoints,
         ).state_dict()
 
     network.load_state_dict(context.once(PHASE, train))

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from dpgen.errors import DataError, InvalidValue
+from dpgen.errors import DataError, InvalidValue, ResumeError
+from dpgen.mechanisms.checkpoints import Checkpoints
 from dpgen.mechanisms.context import Advance, Progress
 from dpgen.networks.augment import GENTLE
 from dpgen.networks.classifier import ImageClassifier
@@ -34,12 +36,12 @@ def bars(count: int, seed: int = 3) -> tuple[Tensor, Tensor]:
 class Recorder(Progress):
     def __init__(self) -> None:
         self.seen: list[tuple[str, int, int]] = []
+        self.advances: list[int] = []
 
     @contextmanager
     def track(self, phase: str, total: int) -> Iterator[Advance]:
-        done: list[int] = []
-        yield done.append
-        self.seen.append((phase, total, sum(done)))
+        yield self.advances.append
+        self.seen.append((phase, total, sum(self.advances)))
 
 
 def train(steps: int = 60, seed: int = 1, **settings: object) -> ImageClassifier:
@@ -72,26 +74,52 @@ def test_progress_hears_of_every_step() -> None:
     assert progress.seen == [("semantic classifier", 7, 7)]
 
 
-@pytest.mark.parametrize(("scores", "kept"), [((0.1, 0.9, 0.3, 0.9, 0.2), 3), ((0.5, 0.1, 0.1, 0.1, 0.1), 0)])
-def test_validation_keeps_the_latest_of_the_best_snapshots(
-    scores: tuple[float, ...], kept: int, monkeypatch: pytest.MonkeyPatch
+class Killed(Exception):
+    pass
+
+
+class Dying(Progress):
+    """Kills the training in its `last` step."""
+
+    def __init__(self, last: int) -> None:
+        self._last = last
+
+    @contextmanager
+    def track(self, phase: str, total: int) -> Iterator[Advance]:
+        left = self._last
+
+        def advance(steps: int) -> None:
+            nonlocal left
+            left -= steps
+            if left < 0:
+                raise Killed
+
+        yield advance
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    snapshots: list[str] = []
-
-    def scripted(network: ImageClassifier, images: Tensor, labels: Tensor) -> float:
-        snapshots.append(weights_digest(network))
-        return scores[len(snapshots) - 1]
-
-    monkeypatch.setattr("dpgen.networks.training.accuracy", scripted)
-    chosen = train(10, validation=bars(20))
-    assert len(set(snapshots)) == len(scores)
-    assert weights_digest(chosen) == snapshots[kept]
+    monkeypatch.setattr("dpgen.networks.training.CHECKPOINT_EVERY", 4)
+    whole = weights_digest(train(20, augmentation=GENTLE))
+    with pytest.raises(Killed):
+        train(20, augmentation=GENTLE, checkpoints=Checkpoints(tmp_path), progress=Dying(13))
+    progress = Recorder()
+    resumed = train(20, augmentation=GENTLE, checkpoints=Checkpoints(tmp_path), progress=progress)
+    assert weights_digest(resumed) == whole
+    assert progress.advances[0] == 12  # not from the start again
 
 
-def test_validation_does_not_change_the_training() -> None:
-    images, labels = bars(50, seed=5)
-    alone, watched = train(1), train(1, validation=(images, labels))
-    assert weights_digest(alone) == weights_digest(watched)
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dpgen.networks.training.CHECKPOINT_EVERY", 4)
+    train(10, checkpoints=Checkpoints(tmp_path))
+    with pytest.raises(ResumeError, match="steps"):
+        train(12, checkpoints=Checkpoints(tmp_path))
+
+
+def test_snapshots_need_the_whole_training(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match="snapshot"):
+        train(10, checkpoints=Checkpoints(tmp_path), snapshot=lambda step: None)
 
 
 def test_a_batch_larger_than_the_data_repeats_it() -> None:
