@@ -6,12 +6,13 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from dpgen import validate
-from dpgen.errors import InvalidValue
+from dpgen.errors import InvalidValue, PlanMismatch
 from dpgen.events import Composed, DpEvent
 
+Event = TypeVar("Event", bound=DpEvent)
 BoundKind = Literal["certified", "bound", "approximation"]
 """certified: holds with rounding included. bound: proved in exact arithmetic. Both may enforce a budget.
 approximation: for searching and comparing only; it never enforces a budget."""
@@ -135,3 +136,10 @@ class Plan:
             if charge.label == label:
                 return charge.event
         raise InvalidValue(f"the plan has the charges {[c.label for c in self.charges]}; found no {label!r}.")
+
+    def of_kind(self, label: str, kind: type[Event]) -> Event:
+        """The event planned under `label`, which must be a `kind`. Raises: `PlanMismatch` else; `InvalidValue`."""
+        planned = self[label]
+        if not isinstance(planned, kind):
+            raise PlanMismatch(expected=f"an event {kind.__name__} under {label!r}", got=str(planned))
+        return planned

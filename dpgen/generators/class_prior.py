@@ -17,7 +17,7 @@ from dpgen.accountants.base import Accountant
 from dpgen.accountants.calibration.search import calibrate
 from dpgen.budget import Budget, Charge, NeighboringRelation
 from dpgen.data.datasets import PrivateDataset
-from dpgen.errors import InvalidValue, PlanMismatch
+from dpgen.errors import InvalidValue
 from dpgen.events import DiscreteGaussian, DpEvent
 from dpgen.generators.base import Task
 from dpgen.mechanisms.histogram import NoisyHistogram
@@ -43,14 +43,12 @@ def counts_charge(budget: Budget, accountant: Accountant, *, share: float) -> Ch
     return Charge(LABEL, event(calibrate(accountant, alone, event)))
 
 
-def release_counts(private: PrivateDataset, planned: DpEvent) -> Tensor:
+def release_counts(private: PrivateDataset, planned: DiscreteGaussian) -> Tensor:
     """The noisy number of records of each class, int64 `[classes]`; may be negative.
 
-    Privacy: charges `planned`, a `DiscreteGaussian`, under "class-counts". A record counts once, in its own class:
+    Privacy: charges `planned` under "class-counts". A record counts once, in its own class:
     L2 sensitivity 1 under add-or-remove-one, sqrt(2) under replace-one.
     """
-    if not isinstance(planned, DiscreteGaussian):
-        raise PlanMismatch(expected=f"a DiscreteGaussian event under {LABEL!r}", got=str(planned))
     return private.release(_counting(private.info.classes, planned.scale), label=LABEL)
 
 

@@ -10,6 +10,7 @@ from dpgen.budget import Budget, Plan
 from dpgen.config.tables import LabelsConfig
 from dpgen.data.datasets import PrivateDataset
 from dpgen.errors import ConfigError
+from dpgen.events import DiscreteGaussian
 from dpgen.generators.base import Generator, Task
 from dpgen.generators.class_prior import LABEL, class_shares, counts_charge, release_counts
 from dpgen.mechanisms.context import RunContext
@@ -59,7 +60,8 @@ def with_counted_shares(task: Task, plan: Plan, private: PrivateDataset, context
     """
     if LABEL not in plan:
         return task
-    counts = context.once(LABEL, lambda: {"counts": release_counts(private, plan[LABEL])})["counts"].cpu()
+    planned = plan.of_kind(LABEL, DiscreteGaussian)
+    counts = context.once(LABEL, lambda: {"counts": release_counts(private, planned)})["counts"].cpu()
     shares = class_shares(counts)
     table = {
         name: {"noisy_count": int(counts[c]), "share_percent": round(100 * shares[c], 2)}

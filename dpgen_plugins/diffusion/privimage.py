@@ -15,7 +15,7 @@ from dpgen.accountants.base import Accountant
 from dpgen.budget import Budget, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.data.info import DatasetInfo
-from dpgen.errors import InvalidValue, PlanMismatch
+from dpgen.errors import InvalidValue
 from dpgen.events import DiscreteGaussian
 from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
 from dpgen.generators.pretrained import Pretrainable, Pretrained
@@ -127,9 +127,7 @@ class PrivImage(Generator, Pretrainable):
         self, private: PrivateDataset, public: PublicDataset, plan: Plan, context: RunContext
     ) -> dict[str, Tensor]:
         settings, rows = self.config.query, len(query_rows(self.config.query, private.info))
-        planned = plan[semantic_query.LABEL]
-        if not isinstance(planned, DiscreteGaussian):
-            raise PlanMismatch(expected="a DiscreteGaussian event under 'semantic-query'", got=str(planned))
+        planned = plan.of_kind(semantic_query.LABEL, DiscreteGaussian)
         network = query_network(public, settings, context)
         mechanism = NoisyHistogram(
             cells=rows * len(public.class_names),

@@ -14,7 +14,7 @@ from dpgen.accountants.base import Accountant
 from dpgen.accountants.calibration.search import calibrate
 from dpgen.budget import Budget, Charge, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
-from dpgen.errors import InvalidValue, PlanMismatch
+from dpgen.errors import InvalidValue
 from dpgen.events import Composed, DiscreteGaussian, DpEvent
 from dpgen.generators.base import Generator, Tags, Task
 from dpgen.generators.from_noise import wanted_labels
@@ -121,9 +121,7 @@ class Pe(Generator):
         """Vote, elect, vary."""
         config, label = self.config, round_label(round_)
         degree = config.degrees[round_]
-        planned = plan[label]
-        if not isinstance(planned, DiscreteGaussian):
-            raise PlanMismatch(expected=f"a DiscreteGaussian event under {label!r}", got=str(planned))
+        planned = plan.of_kind(label, DiscreteGaussian)
         candidates = [
             _standing_for(members, api, extract, config, degree=degree, generator=context.generator(f"{label} {own}"))
             for own, members in enumerate(population)

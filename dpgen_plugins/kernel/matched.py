@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Final
 
 from torch import Tensor, nn
 
 from dpgen.accountants.base import Accountant
-from dpgen.budget import Budget, Plan
+from dpgen.accountants.calibration.search import calibrate
+from dpgen.budget import Budget, Charge, Plan
 from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
 from dpgen.data.info import DatasetInfo
 from dpgen.errors import InvalidValue
+from dpgen.events import Gaussian
 from dpgen.generators.base import Generator, Task
 from dpgen.generators.from_noise import FromNoise, require_fitted
+from dpgen.generators.mean_embedding import release_embedding
 from dpgen.mechanisms.context import Progress, RunContext
-from dpgen_plugins.kernel.embedding import embedding_charge, release_embedding
 from dpgen_plugins.kernel.settings import MatchedConfig
 from dpgen_plugins.kernel.training import fresh_generator, match, pretrain
+
+LABEL: Final = "mean-embedding"
+
+
+def embedding_charge(budget: Budget, accountant: Accountant) -> Charge:
+    """The charge of an embedding that spends the whole budget. Raises: `CalibrationError` when none meets it."""
+    return Charge(LABEL, Gaussian(calibrate(accountant, budget, Gaussian)))
 
 
 class MatchedGenerator(Generator, ABC):
@@ -62,7 +72,9 @@ class MatchedGenerator(Generator, ABC):
         if config.pretrain.steps:
             assert public is not None, "plan refused to go on without it"
             pretrain(network, features, public, info.class_names, config.pretrain, context)
-        released = release_embedding(private, plan, features, count_weight=config.count_weight, context=context)
+        released = release_embedding(
+            private, plan, features, label=LABEL, count_weight=config.count_weight, context=context
+        )
         match(network, features, released, config.matching, context)
         self._model = FromNoise(network, network.latent, info).to(context.device)
 

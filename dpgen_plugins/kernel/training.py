@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from dpgen.data.datasets import PublicDataset
 from dpgen.data.info import DatasetInfo
+from dpgen.generators.mean_embedding import Embedding
 from dpgen.mechanisms.context import RunContext
 from dpgen.networks.embedding_matching import match_embedding
 from dpgen.networks.image_generator import ImageGenerator
-from dpgen_plugins.kernel.embedding import Embedding
 from dpgen_plugins.kernel.settings import ImageGeneratorSettings, MatchingSettings, PublicMatchingSettings
 
 PRETRAIN: Final = "pretrain"

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from dpgen.budget import Plan
 from dpgen.data.datasets import PrivateDataset
-from dpgen.errors import PlanMismatch
 from dpgen.events import Gaussian
 from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.gaussian_sum import GaussianSum
@@ -51,7 +50,7 @@ def latent_prior(
         vectors=vectors,
         dimension=1 + latent + latent * latent,
         clip_norm=_NORM,
-        noise_multiplier=_planned_noise(plan),
+        noise_multiplier=plan.of_kind(LABEL, Gaussian).noise_multiplier,
         classes=private.info.classes,
         batch=RECORDS_AT_ONCE,
         phase=LABEL,
@@ -98,10 +97,3 @@ class PriorAndDecoder(nn.Module):
         """Images `[n, c, h, w]` in [0, 1] from `noise [n, latent]` and labels `[n]`."""
         spread = torch.einsum("nij,nj->ni", self.factor[labels], self.temperature * noise)
         return self.decoder.images(self.mean[labels] + spread, labels)
-
-
-def _planned_noise(plan: Plan) -> float:
-    planned = plan[LABEL]
-    if not isinstance(planned, Gaussian):
-        raise PlanMismatch(expected=f"a Gaussian event under {LABEL!r}", got=str(planned))
-    return planned.noise_multiplier

@@ -13,18 +13,18 @@ from dpgen.accountants.rdp import RdpAccountant
 from dpgen.budget import ADD_OR_REMOVE_ONE, REPLACE_ONE, Budget, NeighboringRelation
 from dpgen.data.datasets import ArrayRecords, PrivateDataset, PublicDataset
 from dpgen.data.info import DatasetInfo, Shape
-from dpgen.generators import Generator, PublicInfo, Task
+from dpgen.generators import Generator, PublicInfo, Task, mean_embedding
+from dpgen.generators.mean_embedding import Embedding
 from dpgen.ledger import Ledger
 from dpgen.mechanisms import RunContext
 from dpgen.mechanisms.bounded_sum import BoundedSum
 from dpgen.mechanisms.gaussian_sum import GaussianSum
 from dpgen.noise import NoiseSource
 from dpgen.testing.replay import ReplayMismatch, record, replay
-from dpgen_plugins.kernel import embedding, matched
+from dpgen_plugins.kernel import matched
 from dpgen_plugins.kernel.dp_kernel import DpKernel
 from dpgen_plugins.kernel.dp_merf import DpMerf
 from dpgen_plugins.kernel.dp_ntk import DpNtk
-from dpgen_plugins.kernel.embedding import Embedding
 
 INFO = DatasetInfo(shape=Shape(1, 8, 8), class_names=("a", "b", "c"), nominal_records=24)
 LONER = 23
@@ -123,7 +123,7 @@ def test_noise_for_half_the_sensitivity_is_caught(monkeypatch: pytest.MonkeyPatc
         def sensitivity(self, relation: NeighboringRelation) -> float:
             return super().sensitivity(relation) / 2
 
-    monkeypatch.setattr(embedding, "GaussianSum", Half)
+    monkeypatch.setattr(mean_embedding, "GaussianSum", Half)
     with pytest.raises(ReplayMismatch, match=r"declared sensitivity 0\.5"):
         without(NTK, 0)
 
@@ -139,8 +139,8 @@ def test_clean_values_where_the_noise_fails_are_caught(monkeypatch: pytest.Monke
     """P5: whatever goes wrong with the noise, the clean values are used in its place."""
     honest = matched.release_embedding
 
-    def silent(private, plan, features, *, count_weight, context):  # type: ignore[no-untyped-def]
-        honest(private, plan, features, count_weight=count_weight, context=context)
+    def silent(private, plan, features, *, label, count_weight, context):  # type: ignore[no-untyped-def]
+        honest(private, plan, features, label=label, count_weight=count_weight, context=context)
         try:
             torch.linalg.cholesky(torch.ones(3, 3))  # the covariance of a record that comes three times
         except torch.linalg.LinAlgError:
@@ -155,8 +155,8 @@ def test_the_clean_gradient_times_a_noisy_number_is_caught(monkeypatch: pytest.M
     """P6: the noise scales the clean direction instead of being added to it."""
     honest = matched.release_embedding
 
-    def scaled(private, plan, features, *, count_weight, context):  # type: ignore[no-untyped-def]
-        noisy = honest(private, plan, features, count_weight=count_weight, context=context)
+    def scaled(private, plan, features, *, label, count_weight, context):  # type: ignore[no-untyped-def]
+        noisy = honest(private, plan, features, label=label, count_weight=count_weight, context=context)
         exact = clean(private, features, count_weight)
         return Embedding(noisy.shares, exact.sums * (noisy.sums.sum() / exact.sums.sum()))
 
@@ -169,8 +169,8 @@ def test_labels_of_private_records_are_caught(monkeypatch: pytest.MonkeyPatch) -
     """P6: what is generated has the labels of the private batch."""
     honest = matched.release_embedding
 
-    def leaking(private, plan, features, *, count_weight, context):  # type: ignore[no-untyped-def]
-        noisy = honest(private, plan, features, count_weight=count_weight, context=context)
+    def leaking(private, plan, features, *, label, count_weight, context):  # type: ignore[no-untyped-def]
+        noisy = honest(private, plan, features, label=label, count_weight=count_weight, context=context)
         return Embedding(clean(private, features, count_weight).shares, noisy.sums)
 
     monkeypatch.setattr(matched, "release_embedding", leaking)
@@ -182,8 +182,8 @@ def test_a_mean_over_the_true_count_is_caught(monkeypatch: pytest.MonkeyPatch) -
     """P14: what divides is the private number of records."""
     honest = matched.release_embedding
 
-    def mean(private, plan, features, *, count_weight, context):  # type: ignore[no-untyped-def]
-        noisy = honest(private, plan, features, count_weight=count_weight, context=context)
+    def mean(private, plan, features, *, label, count_weight, context):  # type: ignore[no-untyped-def]
+        noisy = honest(private, plan, features, label=label, count_weight=count_weight, context=context)
         return Embedding(noisy.shares, noisy.sums * 24 / len(private._records.ids))
 
     monkeypatch.setattr(matched, "release_embedding", mean)

@@ -18,13 +18,14 @@ from dpgen.budget import ADD_OR_REMOVE_ONE, Budget, Charge, Plan
 from dpgen.data.datasets import ArrayRecords, PrivateDataset
 from dpgen.data.info import DatasetInfo, Shape
 from dpgen.events import Gaussian
+from dpgen.generators.mean_embedding import release_embedding
 from dpgen.ledger import Ledger
 from dpgen.mechanisms import RunContext
 from dpgen.noise import SecureNoise
 from dpgen.testing.statistics import FalseAlarmBudget, gaussian_deviation
-from dpgen_plugins.kernel.embedding import LABEL, release_embedding
 from dpgen_plugins.kernel.features import RandomFeatures, Term
 from dpgen_plugins.kernel.gradient_features import GradientFeatures
+from dpgen_plugins.kernel.matched import LABEL
 
 FALSE_ALARMS = FalseAlarmBudget(6e-9, {"random features": 1, "gradients": 1})
 INFO = DatasetInfo(shape=Shape(1, 8, 8), class_names=("a", "b"), nominal_records=16)
@@ -41,7 +42,7 @@ def noise_of(features: nn.Module) -> np.ndarray:
     ledger.adopt(plan)
     source = SecureNoise(bytes(range(32))).under("kernel law")
     private = PrivateDataset(ArrayRecords(pixels, labels), INFO, ledger=ledger, noise=source, context=context)
-    noisy = release_embedding(private, plan, features, count_weight=WEIGHT, context=context).sums.double()
+    noisy = release_embedding(private, plan, features, label=LABEL, count_weight=WEIGHT, context=context).sums.double()
     rows: Tensor = features(pixels.float() / 255).double()
     exact = torch.zeros_like(noisy).index_add(0, labels, rows) / 16
     return ((noisy - exact) * 16 * math.sqrt(1 - WEIGHT**2)).numpy()

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from dpgen.budget import ADD_OR_REMOVE_ONE, REPLACE_ONE, Budget, Charge, Guarantee, Plan
-from dpgen.errors import InvalidValue
+from dpgen.errors import InvalidValue, PlanMismatch
 from dpgen.events import Composed, Gaussian, NoOp
 
 
@@ -34,6 +34,15 @@ def test_a_plan_is_the_composition_of_its_charges() -> None:
     assert plan == Plan(plan.charges)
     with pytest.raises(InvalidValue, match="found no 'c'"):
         plan["c"]
+
+
+def test_a_plan_gives_the_event_of_the_kind_that_is_asked_for() -> None:
+    plan = Plan((Charge("a", Gaussian(1.0)), Charge("b", NoOp())))
+    assert "a" in plan
+    assert "c" not in plan
+    assert plan.of_kind("a", Gaussian).noise_multiplier == 1.0
+    with pytest.raises(PlanMismatch, match="expects an event Gaussian under 'b'"):
+        plan.of_kind("b", Gaussian)
 
 
 def test_labels_of_a_plan_are_unique() -> None:

@@ -10,6 +10,7 @@ from dpgen.data.datasets import ArrayRecords, PrivateDataset
 from dpgen.data.info import DatasetInfo, Shape
 from dpgen.errors import PlanMismatch
 from dpgen.events import Gaussian, NoOp
+from dpgen.generators.mean_embedding import LEAST_SHARE
 from dpgen.ledger import Ledger
 from dpgen.mechanisms import RunContext
 from dpgen.networks.unet import UNet
@@ -63,7 +64,7 @@ def test_the_frequency_stage_gives_as_many_images_as_asked_for() -> None:
     assert (images.dtype, images.shape, labels.tolist()) == (torch.uint8, (7, 1, 8, 8), [0, 1, 0, 1, 0, 1, 0])
     kept = context.checkpoints.load(frequency.LABEL)
     assert kept is not None
-    assert kept.tensors["sums"].shape == (2, 20)
+    assert kept.tensors["sums"].shape == (2, 1 + 20)  # each class is counted
 
 
 def test_the_sums_of_the_frequency_stage_are_divided_by_the_declared_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,14 +79,10 @@ def test_the_sums_of_the_frequency_stage_are_divided_by_the_declared_count(monke
     kept = context.checkpoints.load(frequency.LABEL)
     assert kept is not None
     ((embedding, shares),) = seen
-    assert torch.equal(embedding, kept.tensors["sums"] / 10)
-    assert shares.tolist() == [0.5, 0.5]
-
-
-def test_class_shares_follow_declared_counts_alone() -> None:
-    declared = DatasetInfo(Shape(1, 8, 8), ("a", "b"), nominal_records=10, class_counts=(9, 1))
-    assert frequency._class_shares(declared).tolist() == pytest.approx([0.9, 0.1])
-    assert frequency._class_shares(INFO).tolist() == [0.5, 0.5]
+    counts, sums = kept.tensors["sums"].split([1, 20], dim=1)
+    weight = frequency.COUNT_WEIGHT
+    torch.testing.assert_close(embedding.double(), sums / (10 * (1 - weight**2) ** 0.5))
+    torch.testing.assert_close(shares.double(), (counts[:, 0] / (10 * weight)).clamp(min=LEAST_SHARE / 2))
 
 
 def test_another_event_in_the_plan_is_refused() -> None:

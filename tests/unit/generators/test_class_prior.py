@@ -11,8 +11,8 @@ from dpgen.accountants import GdpAccountant, PldAccountant, RdpAccountant
 from dpgen.budget import ADD_OR_REMOVE_ONE, REPLACE_ONE, Budget, Plan
 from dpgen.data.datasets import ArrayRecords, PrivateDataset
 from dpgen.data.info import DatasetInfo, Shape
-from dpgen.errors import InvalidValue, PlanMismatch, UnsupportedEvent
-from dpgen.events import DiscreteGaussian, Gaussian
+from dpgen.errors import InvalidValue, UnsupportedEvent
+from dpgen.events import DiscreteGaussian
 from dpgen.generators.class_prior import (
     LABEL,
     class_shares,
@@ -124,8 +124,3 @@ def counts_charge_of(event):  # type: ignore[no-untyped-def]
     from dpgen.budget import Charge
 
     return Charge(LABEL, event)
-
-
-def test_a_plan_of_another_kind_is_refused() -> None:
-    with pytest.raises(PlanMismatch, match="class-counts"):
-        release_counts(None, Gaussian(1.0))  # type: ignore[arg-type]

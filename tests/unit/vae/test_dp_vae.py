@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from dpgen.accountants import RdpAccountant
-from dpgen.budget import ADD_OR_REMOVE_ONE, Budget, Charge, Plan
+from dpgen.budget import ADD_OR_REMOVE_ONE, Budget
 from dpgen.data.info import DatasetInfo, Shape
-from dpgen.errors import InvalidValue, PlanMismatch
-from dpgen.events import Gaussian, Laplace, SelfComposed
+from dpgen.errors import InvalidValue
+from dpgen.events import Gaussian, SelfComposed
 from dpgen.generators import Task
 from dpgen.mechanisms.dp_sgd import clipped_gradient_sum
 from dpgen.noise import PublicRows
-from dpgen_plugins.vae import latent_prior
 from dpgen_plugins.vae.dp_vae import DpVae
 from dpgen_plugins.vae.latent_prior import PriorAndDecoder, normal_laws
 from dpgen_plugins.vae.networks import fresh_vae
@@ -136,12 +135,6 @@ def test_the_plan_charges_training_and_then_the_codes() -> None:
     share = accountant.epsilon(whole["latent-moments"], delta=1e-4, relation=ADD_OR_REMOVE_ONE).upper
     assert share == pytest.approx(0.4, rel=1e-2)
     assert "the moments of the codes raise" in whole.notes[-1]
-
-
-def test_another_event_under_the_label_of_the_moments_is_refused() -> None:
-    other = Plan((Charge("latent-moments", Laplace(1.0)),))
-    with pytest.raises(PlanMismatch):
-        latent_prior._planned_noise(other)
 
 
 def test_sides_that_cannot_be_halved_are_refused() -> None:

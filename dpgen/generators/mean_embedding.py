@@ -1,4 +1,4 @@
-"""The one charge of the kernel methods: a noisy sum of bounded features for each class, and a count beside it."""
+"""One charge for what each class looks like: a noisy sum of bounded features of its images, and their number beside."""
 
 from __future__ import annotations
 
@@ -10,17 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dpgen.accountants.base import Accountant
-from dpgen.accountants.calibration.search import calibrate
-from dpgen.budget import Budget, Charge, Plan
+from dpgen.budget import Plan
 from dpgen.data.datasets import PrivateDataset
 from dpgen.data.info import DatasetInfo
-from dpgen.errors import PlanMismatch
 from dpgen.events import Gaussian
 from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.gaussian_sum import GaussianSum
 
-LABEL: Final = "mean-embedding"
 NORM: Final = 1.0
 """Of a record's vector. The sum clips to it all the same, which trims what rounding adds."""
 LEAST_SHARE: Final = 0.1
@@ -39,20 +35,21 @@ class Embedding:
     """`[classes, features]`."""
 
 
-def embedding_charge(budget: Budget, accountant: Accountant) -> Charge:
-    """The charge of an embedding that spends the whole budget. Raises: `CalibrationError` when none meets it."""
-    return Charge(LABEL, Gaussian(calibrate(accountant, budget, Gaussian)))
-
-
 def release_embedding(
-    private: PrivateDataset, plan: Plan, features: nn.Module, *, count_weight: float, context: RunContext
+    private: PrivateDataset,
+    plan: Plan,
+    features: nn.Module,
+    *,
+    label: str,
+    count_weight: float,
+    context: RunContext,
 ) -> Embedding:
     """Release, for each class, the sum of its records' `features` and how many there are, both with noise.
 
     A record's vector is (w, sqrt(1 - w^2) phi(x)) in the block of its class, with w = `count_weight` and |phi(x)| <= 1:
     its length is at most 1, so the count costs nothing beside the features, but for their factor.
 
-    Privacy: the charge that `plan` holds under "mean-embedding", `Gaussian`: L2 sensitivity 1 under add-or-remove-one,
+    Privacy: the charge that `plan` holds under `label`, `Gaussian`: L2 sensitivity 1 under add-or-remove-one,
     2 under replace-one. 2 is the bound that holds for any features of length 1. Where neighbours differ in the label
     it is sqrt(2), but within a class features may point opposite ways: random features of a positive kernel have
     inner products below 0.
@@ -67,13 +64,13 @@ def release_embedding(
         vectors=vectors,
         dimension=1 + feature_count(features, info, context),
         clip_norm=NORM,
-        noise_multiplier=_planned_noise(plan),
+        noise_multiplier=plan.of_kind(label, Gaussian).noise_multiplier,
         classes=info.classes,
         batch=RECORDS_AT_ONCE,
-        phase=LABEL,
+        phase=label,
     )
     features.to(context.device)
-    sums = context.once(LABEL, lambda: {"sums": private.release(mechanism, label=LABEL)})["sums"]
+    sums = context.once(label, lambda: {"sums": private.release(mechanism, label=label)})["sums"]
     shares = sums[:, 0] / (count_weight * info.nominal_records)
     shares = shares.clamp(min=LEAST_SHARE / info.classes)
     return Embedding(shares.float(), (sums[:, 1:] / (weight * info.nominal_records)).float())
@@ -84,10 +81,3 @@ def feature_count(features: nn.Module, info: DatasetInfo, context: RunContext) -
     with torch.no_grad():
         row: Tensor = features.to(context.device)(torch.zeros(1, *info.shape, device=context.device))
     return row.shape[1]
-
-
-def _planned_noise(plan: Plan) -> float:
-    planned = plan[LABEL]
-    if not isinstance(planned, Gaussian):
-        raise PlanMismatch(expected=f"a Gaussian event under {LABEL!r}", got=str(planned))
-    return planned.noise_multiplier

@@ -16,11 +16,12 @@ from dpgen.data.datasets import ArrayRecords, PrivateDataset
 from dpgen.data.info import DatasetInfo, Shape
 from dpgen.errors import BudgetExceeded, PlanMismatch
 from dpgen.events import DiscreteGaussian, Gaussian
+from dpgen.generators.mean_embedding import LEAST_SHARE, Embedding, release_embedding
 from dpgen.ledger import Ledger
 from dpgen.mechanisms import RunContext
 from dpgen.mechanisms.histogram import NoisyHistogram
 from dpgen.noise import SeededNoise
-from dpgen_plugins.kernel.embedding import LABEL, LEAST_SHARE, Embedding, embedding_charge, release_embedding
+from dpgen_plugins.kernel.matched import LABEL, embedding_charge
 
 INFO = DatasetInfo(shape=Shape(1, 4, 4), class_names=("a", "b", "none"), nominal_records=30)
 WEIGHT = 0.6
@@ -47,7 +48,7 @@ def released(noise_multiplier: float, ledger: Ledger | None = None, seed: int = 
         ledger.adopt(plan)
     context = RunContext()
     private = PrivateDataset(records(), INFO, ledger=ledger, noise=SeededNoise(seed), context=context)
-    return release_embedding(private, plan, Direction(), count_weight=WEIGHT, context=context)
+    return release_embedding(private, plan, Direction(), label=LABEL, count_weight=WEIGHT, context=context)
 
 
 def test_without_noise_it_is_shares_and_sums_over_the_declared_records() -> None:
@@ -132,4 +133,4 @@ def test_a_plan_of_another_event_is_refused() -> None:
         context=RunContext(),
     )
     with pytest.raises(PlanMismatch, match="Gaussian"):
-        release_embedding(private, plan, Direction(), count_weight=WEIGHT, context=RunContext())
+        release_embedding(private, plan, Direction(), label=LABEL, count_weight=WEIGHT, context=RunContext())
