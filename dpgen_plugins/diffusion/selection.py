@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
+from scipy import sparse
+from scipy.optimize import linear_sum_assignment, linprog
 from torch import Tensor
 
 from dpgen.data.datasets import PublicDataset
@@ -25,28 +26,56 @@ EXAMPLES = 8
 def assign_public_classes(histogram: Histogram, *, per_class: int) -> tuple[tuple[int, ...], ...]:
     """For each private class the `per_class` public classes it takes, best first.
 
-    A public class serves one private class only, and the total share of votes served is the largest possible: an
-    assignment problem, so the outcome does not depend on the order of the classes (taking greedily in index order,
-    as the reference implementation does, does). Votes count as shares of their private class, so a rare class is
-    served as well as a common one.
+    The total share of votes served is the largest possible: an assignment problem, so the outcome does not depend on
+    the order of the classes (taking greedily in index order, as the reference implementation does, does). Votes count
+    as shares of their private class, so a rare class is served as well as a common one. A public class serves one
+    private class; where there are too few of them, as few private classes as can be.
 
     Args: `histogram` noisy votes `[private classes, public classes]`.
-    Raises: `InvalidValue` when there are fewer public classes than `per_class` times the private ones.
+    Raises: `InvalidValue` when a private class has to take more public classes than there are.
     """
     private_classes, public_classes = histogram.shape
-    if private_classes * per_class > public_classes:
+    if per_class > public_classes:
         raise InvalidValue(
-            f"{private_classes} row(s) of votes cannot take {per_class} of {public_classes} public classes each. "
+            f"a row of votes cannot take {per_class} of {public_classes} public classes. "
             "Use a public set with more classes, or a smaller `query.classes_per_class` or `query.ratio`."
         )
     votes = np.maximum(histogram, 0).astype(np.float64)
     shares = votes / np.maximum(votes.sum(axis=1, keepdims=True), 1.0)
+    served = -(-private_classes * per_class // public_classes)
+    takes = _each_once(shares, per_class) if served == 1 else _shared(shares, per_class, served)
+    return tuple(
+        tuple(sorted(np.flatnonzero(own).tolist(), key=lambda c: (-shares[row, c], c))) for row, own in enumerate(takes)
+    )
+
+
+def _each_once(shares: NDArray[np.float64], per_class: int) -> NDArray[np.bool_]:
+    """Who takes what, `[private classes, public classes]`, where a public class is taken once."""
+    takes = np.zeros(shares.shape, bool)
     places = np.repeat(shares, per_class, axis=0)  # one row for each place that a private class has to fill
     rows, columns = linear_sum_assignment(places, maximize=True)
-    taken: list[list[int]] = [[] for _ in range(private_classes)]
-    for row, column in zip(rows, columns, strict=True):
-        taken[row // per_class].append(int(column))
-    return tuple(tuple(sorted(own, key=lambda c: (-shares[row, c], c))) for row, own in enumerate(taken))
+    takes[rows // per_class, columns] = True
+    return takes
+
+
+def _shared(shares: NDArray[np.float64], per_class: int, served: int) -> NDArray[np.bool_]:
+    """The same where a public class is taken by `served` private ones at most: a transportation problem.
+
+    The corners of its feasible set are whole numbers (Hoffman, Kruskal 1956), and the dual simplex ends in a corner.
+    """
+    rows, columns = shares.shape
+    of_row = sparse.kron(sparse.eye(rows), np.ones((1, columns)))
+    of_column = sparse.kron(np.ones((1, rows)), sparse.eye(columns))
+    solved = linprog(
+        -shares.ravel(),
+        A_eq=of_row,
+        b_eq=np.full(rows, per_class),
+        A_ub=of_column,
+        b_ub=np.full(columns, served),
+        bounds=(0, 1),
+        method="highs-ds",
+    )
+    return np.asarray(solved.x > 0.5).reshape(shares.shape)
 
 
 @dataclass(frozen=True)
@@ -71,18 +100,18 @@ class Selection:
 
     def chosen_set(self, public: PublicDataset) -> PublicDataset:
         """The chosen public images under their own public classes, and no other class."""
-        classes = sorted(c for taken in self.chosen for c in taken)
+        classes = sorted({c for taken in self.chosen for c in taken})
         images = public.where(classes)
         labels = torch.searchsorted(torch.tensor(classes), images.labels)
         return PublicDataset(public.name, images.images, labels, tuple(public.class_names[c] for c in classes))
 
     def training_set(self, public: PublicDataset) -> tuple[Tensor, Tensor]:
-        """The chosen public images (uint8) under the labels of the private classes that took them."""
-        owner = torch.full((len(self.public_names),), -1, dtype=torch.int64)
+        """The chosen public images (uint8) under the labels of the private classes that took them: of each one."""
+        takes = torch.zeros(len(self.public_names), len(self.chosen), dtype=torch.bool)
         for private_class, taken in enumerate(self.chosen):
-            owner[list(taken)] = private_class
-        labels = owner[public.labels]
-        return public.images[labels >= 0], labels[labels >= 0]
+            takes[list(taken), private_class] = True
+        rows, labels = torch.nonzero(takes[public.labels], as_tuple=True)
+        return public.images[rows], labels
 
     def publish(self, public: PublicDataset, context: RunContext) -> None:
         """Put `selection.json` and `selection.png` among the released files."""

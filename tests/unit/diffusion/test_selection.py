@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import itertools
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -90,4 +93,32 @@ def test_a_public_class_without_an_image_is_never_chosen() -> None:
 
 def test_too_few_public_classes() -> None:
     with pytest.raises(InvalidValue, match=r"query\.classes_per_class"):
-        assign_public_classes(np.zeros((3, 5), np.int64), per_class=2)
+        assign_public_classes(np.zeros((3, 5), np.int64), per_class=6)
+
+
+@given(
+    hnp.arrays(np.int64, st.tuples(st.integers(2, 6), st.integers(1, 4)), elements=st.integers(0, 1000)),
+    st.integers(1, 2),
+)
+def test_too_few_public_classes_are_shared_evenly_and_for_the_best(histogram: np.ndarray, per_class: int) -> None:
+    rows, columns = histogram.shape
+    per_class = min(per_class, columns)
+    chosen = assign_public_classes(histogram, per_class=per_class)
+    assert all(len(set(taken)) == per_class for taken in chosen)
+    served = -(-rows * per_class // columns)
+    assert max(Counter(c for taken in chosen for c in taken).values()) <= served
+    shares = histogram / np.maximum(histogram.sum(axis=1, keepdims=True), 1)
+    ways = itertools.product(itertools.combinations(range(columns), per_class), repeat=rows)
+    allowed = (way for way in ways if max(Counter(c for taken in way for c in taken).values()) <= served)
+    best = max(sum(shares[row, list(taken)].sum() for row, taken in enumerate(way)) for way in allowed)
+    assert sum(shares[row, list(taken)].sum() for row, taken in enumerate(chosen)) == pytest.approx(best)
+
+
+def test_images_of_a_shared_class_are_learnt_under_each_label() -> None:
+    images = torch.arange(4, dtype=torch.uint8)[:, None, None, None].expand(4, 1, 8, 8)
+    public = PublicDataset("toy", images, torch.tensor([0, 1, 0, 1]), ("v", "w"))
+    selection = Selection.of(np.array([[9, 1], [8, 2], [1, 9]]), ("a", "b", "c"), public, per_class=1)
+    assert selection.chosen == ((0,), (0,), (1,))
+    shown, labels = selection.training_set(public)
+    assert shown[:, 0, 0, 0].tolist() == [0, 0, 1, 2, 2, 3]
+    assert labels.tolist() == [0, 1, 2, 0, 1, 2]
