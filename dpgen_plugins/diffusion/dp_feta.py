@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar, final
 
 from pydantic import Field
-from torch import Tensor
 
 from dpgen.accountants.base import Accountant
 from dpgen.budget import Budget, Plan
-from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
-from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
+from dpgen.data.datasets import PrivateDataset, PublicDataset
+from dpgen.generators.base import GeneratorConfig, Tags, Task
 from dpgen.generators.training.private import LABEL, finetune_beside
 from dpgen.generators.training.settings import FinetuneSettings
-from dpgen.mechanisms.context import Progress, RunContext
+from dpgen.mechanisms.context import RunContext
 from dpgen_plugins.diffusion import central_images
+from dpgen_plugins.diffusion.diffusion_generator import DiffusionConfig, DiffusionGenerator
 from dpgen_plugins.diffusion.finetune import finetune
-from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
+from dpgen_plugins.diffusion.model import fresh_network
 from dpgen_plugins.diffusion.settings import (
     CentralImageSettings,
-    NetworkSettings,
-    NoiseLevelSettings,
-    SamplerSettings,
     WarmUpSettings,
 )
 from dpgen_plugins.diffusion.warm_up import PHASE, warm_up
 
 
-class DpFetaConfig(GeneratorConfig):
+class DpFetaConfig(DiffusionConfig):
     """Settings of DP-FETA."""
 
-    network: NetworkSettings = Field(default_factory=NetworkSettings)
-    noise_levels: NoiseLevelSettings = Field(default_factory=NoiseLevelSettings)
     central: CentralImageSettings = Field(default_factory=CentralImageSettings)
     warm_up: WarmUpSettings = Field(default_factory=WarmUpSettings)
     finetune: FinetuneSettings = Field(default_factory=lambda: FinetuneSettings(views=4))
-    sampler: SamplerSettings = Field(default_factory=SamplerSettings)
 
 
 @final
-class DpFeta(Generator):
+class DpFeta(DiffusionGenerator):
     """Warm-up on noisy central images, then DP-SGD; no public data.
 
     Privacy: charges "central-images" (`PoissonSampled(Gaussian)` composed over the rounds; one record moves the sums
@@ -64,7 +57,6 @@ class DpFeta(Generator):
     )
 
     config: DpFetaConfig
-    _model: DiffusionModel | None = None
 
     def plan(self, task: Task, budget: Budget, accountant: Accountant) -> Plan:
         """The noise of the central images from their share of the budget, then DP-SGD's from what is left."""
@@ -93,22 +85,4 @@ class DpFeta(Generator):
             LABEL,
             lambda: finetune(network, private, plan, settings=config.finetune, noise_levels=config.noise_levels),
         )
-        self._model = load_model(weights, info, config.network, config.sampler).to(context.device)
-
-    def sample(
-        self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None
-    ) -> SyntheticDataset:
-        """See `Generator.sample`."""
-        return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
-
-    def sample_on(self, context: RunContext) -> None:
-        """See `Generator.sample_on`."""
-        self._model = require_fitted(self._model).computed(context)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The averaged weights of the U-Net."""
-        return require_fitted(self._model).state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Tensor], task: Task) -> None:
-        """See `Generator.load_state_dict`."""
-        self._model = load_model(state, task.info, self.config.network, self.config.sampler)
+        self._keep(weights, info, context)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, final
 
 from pydantic import Field
-from torch import Tensor
 
 from dpgen.accountants.base import Accountant
 from dpgen.budget import Budget, Plan
-from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
-from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
+from dpgen.data.datasets import PrivateDataset, PublicDataset
+from dpgen.data.info import DatasetInfo
+from dpgen.generators.base import GeneratorConfig, Tags, Task
 from dpgen.generators.pretrained import Pretrainable, Pretrained
 from dpgen.generators.training.private import finetune_charge
-from dpgen.mechanisms.context import Progress, RunContext
+from dpgen.mechanisms.context import RunContext
 from dpgen_plugins.diffusion.autoencoder import fresh_space, public_space
+from dpgen_plugins.diffusion.diffusion_generator import DiffusionGenerator
 from dpgen_plugins.diffusion.finetune import finetune
-from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
+from dpgen_plugins.diffusion.model import fresh_network
 from dpgen_plugins.diffusion.parts import train_only, trained_share
+from dpgen_plugins.diffusion.space import Space
 from dpgen_plugins.diffusion.transfer import (
     LatentConfig,
     pretrain_publicly,
@@ -41,7 +42,7 @@ class DpLdmConfig(LatentConfig):
 
 
 @final
-class DpLdm(Generator, Pretrainable):
+class DpLdm(DiffusionGenerator, Pretrainable):
     """Public pretraining, then DP-SGD on a few parts of the network.
 
     Privacy: one charge, "finetune" (`PoissonSampled(Gaussian)` composed over the steps); the clip is over the trained
@@ -63,7 +64,6 @@ class DpLdm(Generator, Pretrainable):
     )
 
     config: DpLdmConfig
-    _model: DiffusionModel | None = None
 
     def plan(self, task: Task, budget: Budget, accountant: Accountant) -> Plan:
         """The noise of DP-SGD from the whole budget."""
@@ -87,28 +87,11 @@ class DpLdm(Generator, Pretrainable):
                 network, private, plan, settings=config.finetune, noise_levels=config.noise_levels, space=space
             ),
         )
-        self._model = load_model(weights, info, config.network, config.sampler, space).to(context.device)
+        self._keep(weights, info, context, space)
 
     def pretrain(self, public: PublicDataset, context: RunContext) -> tuple[Pretrained, ...]:
         """See `Pretrainable.pretrain`."""
         return pretrain_publicly(self.config, public, context)
 
-    def sample(
-        self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None
-    ) -> SyntheticDataset:
-        """See `Generator.sample`."""
-        return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
-
-    def sample_on(self, context: RunContext) -> None:
-        """See `Generator.sample_on`."""
-        self._model = require_fitted(self._model).computed(context)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The averaged weights of the U-Net, and those of the public autoencoder where there is one."""
-        return require_fitted(self._model).state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Tensor], task: Task) -> None:
-        """See `Generator.load_state_dict`."""
-        config = self.config
-        space = fresh_space(config.space, config.autoencoder, task.info, seed=0)
-        self._model = load_model(state, task.info, config.network, config.sampler, space)
+    def _fresh_space(self, info: DatasetInfo) -> Space:
+        return fresh_space(self.config.space, self.config.autoencoder, info, seed=0)

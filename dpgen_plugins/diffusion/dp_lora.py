@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, final
 
 from pydantic import Field
-from torch import Tensor
 
 from dpgen.accountants.base import Accountant
 from dpgen.budget import Budget, Plan
-from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
-from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
+from dpgen.data.datasets import PrivateDataset, PublicDataset
+from dpgen.data.info import DatasetInfo
+from dpgen.generators.base import GeneratorConfig, Tags, Task
 from dpgen.generators.pretrained import Pretrainable, Pretrained
 from dpgen.generators.training.private import finetune_charge
-from dpgen.mechanisms.context import Progress, RunContext
+from dpgen.mechanisms.context import RunContext
 from dpgen_plugins.diffusion.adapters import attach_adapters, merged_weights
 from dpgen_plugins.diffusion.autoencoder import fresh_space, public_space
+from dpgen_plugins.diffusion.diffusion_generator import DiffusionGenerator
 from dpgen_plugins.diffusion.finetune import finetune
-from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
+from dpgen_plugins.diffusion.model import fresh_network
 from dpgen_plugins.diffusion.parts import trained_share
 from dpgen_plugins.diffusion.settings import AdapterSettings
+from dpgen_plugins.diffusion.space import Space
 from dpgen_plugins.diffusion.transfer import (
     LatentConfig,
     pretrain_publicly,
@@ -39,7 +40,7 @@ class DpLoraConfig(LatentConfig):
 
 
 @final
-class DpLora(Generator, Pretrainable):
+class DpLora(DiffusionGenerator, Pretrainable):
     """Public pretraining, then DP-SGD on low-rank adapters and the class table.
 
     Privacy: one charge, "finetune" (`PoissonSampled(Gaussian)` composed over the steps). The gradient of an image is
@@ -62,7 +63,6 @@ class DpLora(Generator, Pretrainable):
     )
 
     config: DpLoraConfig
-    _model: DiffusionModel | None = None
 
     def plan(self, task: Task, budget: Budget, accountant: Accountant) -> Plan:
         """The noise of DP-SGD from the whole budget."""
@@ -87,28 +87,11 @@ class DpLora(Generator, Pretrainable):
             ),
         )
         merged = merged_weights(network, weights)
-        self._model = load_model(merged, info, config.network, config.sampler, space).to(context.device)
+        self._keep(merged, info, context, space)
 
     def pretrain(self, public: PublicDataset, context: RunContext) -> tuple[Pretrained, ...]:
         """See `Pretrainable.pretrain`."""
         return pretrain_publicly(self.config, public, context)
 
-    def sample(
-        self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None
-    ) -> SyntheticDataset:
-        """See `Generator.sample`."""
-        return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
-
-    def sample_on(self, context: RunContext) -> None:
-        """See `Generator.sample_on`."""
-        self._model = require_fitted(self._model).computed(context)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The averaged weights of the U-Net, adapters merged, and those of the autoencoder where there is one."""
-        return require_fitted(self._model).state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Tensor], task: Task) -> None:
-        """See `Generator.load_state_dict`."""
-        config = self.config
-        space = fresh_space(config.space, config.autoencoder, task.info, seed=0)
-        self._model = load_model(state, task.info, config.network, config.sampler, space)
+    def _fresh_space(self, info: DatasetInfo) -> Space:
+        return fresh_space(self.config.space, self.config.autoencoder, info, seed=0)

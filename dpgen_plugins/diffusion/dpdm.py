@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, final
 
 from pydantic import Field
-from torch import Tensor
 
 from dpgen.accountants.base import Accountant
 from dpgen.budget import Budget, Plan
-from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
-from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
+from dpgen.data.datasets import PrivateDataset, PublicDataset
+from dpgen.generators.base import GeneratorConfig, Tags, Task
 from dpgen.generators.training.private import finetune_charge
 from dpgen.generators.training.settings import FinetuneSettings
-from dpgen.mechanisms.context import Progress, RunContext
+from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.dp_sgd import gradient_notes
+from dpgen_plugins.diffusion.diffusion_generator import DiffusionConfig, DiffusionGenerator
 from dpgen_plugins.diffusion.finetune import finetune
-from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
-from dpgen_plugins.diffusion.settings import NetworkSettings, NoiseLevelSettings, SamplerSettings
+from dpgen_plugins.diffusion.model import fresh_network
 
 
-class DpdmConfig(GeneratorConfig):
+class DpdmConfig(DiffusionConfig):
     """Settings of DPDM."""
 
-    network: NetworkSettings = Field(default_factory=NetworkSettings)
-    noise_levels: NoiseLevelSettings = Field(default_factory=NoiseLevelSettings)
     finetune: FinetuneSettings = Field(default_factory=lambda: FinetuneSettings(views=4, learning_rate=6e-3))
-    sampler: SamplerSettings = Field(default_factory=SamplerSettings)
 
 
 @final
-class Dpdm(Generator):
+class Dpdm(DiffusionGenerator):
     """DP-SGD on the diffusion loss, no public data.
 
     Privacy: one charge, "finetune" (`PoissonSampled(Gaussian)` composed over the steps). The views of an image are
@@ -50,7 +45,6 @@ class Dpdm(Generator):
     )
 
     config: DpdmConfig
-    _model: DiffusionModel | None = None
 
     def plan(self, task: Task, budget: Budget, accountant: Accountant) -> Plan:
         """The noise of DP-SGD from the whole budget."""
@@ -66,22 +60,4 @@ class Dpdm(Generator):
             "finetune",
             lambda: finetune(network, private, plan, settings=config.finetune, noise_levels=config.noise_levels),
         )
-        self._model = load_model(weights, private.info, config.network, config.sampler).to(context.device)
-
-    def sample(
-        self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None
-    ) -> SyntheticDataset:
-        """See `Generator.sample`."""
-        return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
-
-    def sample_on(self, context: RunContext) -> None:
-        """See `Generator.sample_on`."""
-        self._model = require_fitted(self._model).computed(context)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The averaged weights of the U-Net."""
-        return require_fitted(self._model).state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Tensor], task: Task) -> None:
-        """See `Generator.load_state_dict`."""
-        self._model = load_model(state, task.info, self.config.network, self.config.sampler)
+        self._keep(weights, private.info, context)

@@ -12,16 +12,17 @@ from torch import Tensor
 
 from dpgen.accountants.base import Accountant
 from dpgen.budget import Budget, Plan
-from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
-from dpgen.generators.base import Generator, Tags, Task
+from dpgen.data.datasets import PrivateDataset, PublicDataset
+from dpgen.generators.base import Tags, Task
 from dpgen.generators.training.private import LABEL, finetune_beside
 from dpgen.generators.training.settings import TrainingSettings
-from dpgen.mechanisms.context import Progress, RunContext
+from dpgen.mechanisms.context import RunContext
 from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen_plugins.diffusion import central_images, frequency
+from dpgen_plugins.diffusion.diffusion_generator import DiffusionGenerator
 from dpgen_plugins.diffusion.dp_feta import DpFetaConfig
 from dpgen_plugins.diffusion.finetune import finetune
-from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
+from dpgen_plugins.diffusion.model import fresh_network
 from dpgen_plugins.diffusion.pretrain import pretrain
 from dpgen_plugins.diffusion.settings import FrequencySettings
 from dpgen_plugins.diffusion.warm_up import PHASE, warm_up
@@ -50,7 +51,7 @@ class FetaProConfig(DpFetaConfig):
 
 
 @final
-class FetaPro(Generator):
+class FetaPro(DiffusionGenerator):
     """Warm-up on noisy central images and on images matched to noisy frequency features, then DP-SGD.
 
     Privacy: charges, in its order, "central-images" (`PoissonSampled(Gaussian)` composed over the rounds),
@@ -77,7 +78,6 @@ class FetaPro(Generator):
     )
 
     config: FetaProConfig
-    _model: DiffusionModel | None = None
 
     def plan(self, task: Task, budget: Budget, accountant: Accountant) -> Plan:
         """The noise of each shortcut from its share of the budget, then DP-SGD's from what is left."""
@@ -109,7 +109,7 @@ class FetaPro(Generator):
         weights = context.once(
             LABEL, lambda: finetune(network, private, plan, settings=config.finetune, noise_levels=levels)
         )
-        self._model = load_model(weights, info, config.network, config.sampler).to(context.device)
+        self._keep(weights, info, context)
 
     def _release(self, label: str, private: PrivateDataset, plan: Plan, context: RunContext) -> tuple[Tensor, Tensor]:
         """Training images and labels from what is charged under `label`."""
@@ -130,24 +130,6 @@ class FetaPro(Generator):
             return pretrain(network, *images, settings=second, noise_levels=levels, context=context, phase=SECOND_PHASE)
 
         network.load_state_dict(context.once(PHASE if label == central_images.LABEL else SECOND_PHASE, train))
-
-    def sample(
-        self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None
-    ) -> SyntheticDataset:
-        """See `Generator.sample`."""
-        return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
-
-    def sample_on(self, context: RunContext) -> None:
-        """See `Generator.sample_on`."""
-        self._model = require_fitted(self._model).computed(context)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The averaged weights of the U-Net."""
-        return require_fitted(self._model).state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Tensor], task: Task) -> None:
-        """See `Generator.load_state_dict`."""
-        self._model = load_model(state, task.info, self.config.network, self.config.sampler)
 
 
 def _evenly(few: tuple[Tensor, Tensor], many: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, final
-
-from torch import Tensor
 
 from dpgen.accountants.base import Accountant
 from dpgen.budget import Budget, Plan
-from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
-from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
+from dpgen.data.datasets import PrivateDataset, PublicDataset
+from dpgen.generators.base import GeneratorConfig, Tags, Task
 from dpgen.generators.image_api import ImageApi, OffersImageApi
 from dpgen.generators.pretrained import Pretrainable, Pretrained
 from dpgen.generators.training.private import finetune_charge
-from dpgen.mechanisms.context import Progress, RunContext
+from dpgen.mechanisms.context import RunContext
+from dpgen_plugins.diffusion.diffusion_generator import DiffusionGenerator
 from dpgen_plugins.diffusion.finetune import finetune
 from dpgen_plugins.diffusion.image_api import diffusion_api
-from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
+from dpgen_plugins.diffusion.model import fresh_network
 from dpgen_plugins.diffusion.parts import trained_share
 from dpgen_plugins.diffusion.transfer import (
     TransferConfig,
@@ -35,7 +33,7 @@ class PdpDiffusionConfig(TransferConfig):
 
 
 @final
-class PdpDiffusion(Generator, Pretrainable, OffersImageApi):
+class PdpDiffusion(DiffusionGenerator, Pretrainable, OffersImageApi):
     """Public pretraining, then DP-SGD on all weights.
 
     Privacy: one charge, "finetune" (`PoissonSampled(Gaussian)` composed over the steps). The views of an image are
@@ -56,7 +54,6 @@ class PdpDiffusion(Generator, Pretrainable, OffersImageApi):
     )
 
     config: PdpDiffusionConfig
-    _model: DiffusionModel | None = None
 
     def plan(self, task: Task, budget: Budget, accountant: Accountant) -> Plan:
         """The noise of DP-SGD from the whole budget."""
@@ -74,7 +71,7 @@ class PdpDiffusion(Generator, Pretrainable, OffersImageApi):
             "finetune",
             lambda: finetune(network, private, plan, settings=config.finetune, noise_levels=config.noise_levels),
         )
-        self._model = load_model(weights, info, config.network, config.sampler).to(context.device)
+        self._keep(weights, info, context)
 
     def pretrain(self, public: PublicDataset, context: RunContext) -> tuple[Pretrained, ...]:
         """See `Pretrainable.pretrain`."""
@@ -83,21 +80,3 @@ class PdpDiffusion(Generator, Pretrainable, OffersImageApi):
     def image_api(self, public: PublicDataset, context: RunContext) -> ImageApi:
         """See `OffersImageApi.image_api`."""
         return diffusion_api(self.config, public, context)
-
-    def sample(
-        self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None
-    ) -> SyntheticDataset:
-        """See `Generator.sample`."""
-        return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
-
-    def sample_on(self, context: RunContext) -> None:
-        """See `Generator.sample_on`."""
-        self._model = require_fitted(self._model).computed(context)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The averaged weights of the U-Net."""
-        return require_fitted(self._model).state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Tensor], task: Task) -> None:
-        """See `Generator.load_state_dict`."""
-        self._model = load_model(state, task.info, self.config.network, self.config.sampler)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar, final
 
@@ -13,19 +12,20 @@ from torch import Tensor
 
 from dpgen.accountants.base import Accountant
 from dpgen.budget import Budget, Plan
-from dpgen.data.datasets import PrivateDataset, PublicDataset, SyntheticDataset
+from dpgen.data.datasets import PrivateDataset, PublicDataset
 from dpgen.data.info import DatasetInfo
 from dpgen.errors import InvalidValue
 from dpgen.events import DiscreteGaussian
-from dpgen.generators.base import Generator, GeneratorConfig, Tags, Task
+from dpgen.generators.base import GeneratorConfig, Tags, Task
 from dpgen.generators.pretrained import Pretrainable, Pretrained
 from dpgen.generators.training.private import finetune_beside
-from dpgen.mechanisms.context import Progress, RunContext
+from dpgen.mechanisms.context import RunContext
 from dpgen.mechanisms.histogram import NoisyHistogram
 from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen_plugins.diffusion import semantic_query
+from dpgen_plugins.diffusion.diffusion_generator import DiffusionGenerator
 from dpgen_plugins.diffusion.finetune import finetune
-from dpgen_plugins.diffusion.model import DiffusionModel, fresh_network, load_model, require_fitted
+from dpgen_plugins.diffusion.model import fresh_network
 from dpgen_plugins.diffusion.pretrain import pretrain
 from dpgen_plugins.diffusion.query_network import publish_identity, query_network, require_query_network
 from dpgen_plugins.diffusion.selection import Selection, assign_public_classes
@@ -49,7 +49,7 @@ class PrivImageConfig(TransferConfig):
 
 
 @final
-class PrivImage(Generator, Pretrainable):
+class PrivImage(DiffusionGenerator, Pretrainable):
     """Semantic-aware pretraining, then DP-SGD.
 
     Privacy: charges "semantic-query" (`DiscreteGaussian`, one noisy histogram of top-k votes, L2 sensitivity sqrt(k)
@@ -72,7 +72,6 @@ class PrivImage(Generator, Pretrainable):
     )
 
     config: PrivImageConfig
-    _model: DiffusionModel | None = None
 
     def plan(self, task: Task, budget: Budget, accountant: Accountant) -> Plan:
         """The query's noise from its share of the budget, then DP-SGD's noise from what is left."""
@@ -99,7 +98,7 @@ class PrivImage(Generator, Pretrainable):
             "finetune",
             lambda: finetune(network, private, plan, settings=config.finetune, noise_levels=config.noise_levels),
         )
-        self._model = load_model(weights, info, config.network, config.sampler).to(context.device)
+        self._keep(weights, info, context)
 
     def _pretrained(
         self, selection: Selection, public: PublicDataset, info: DatasetInfo, context: RunContext
@@ -148,21 +147,3 @@ class PrivImage(Generator, Pretrainable):
         require_query_network(query)
         rows, per_row = len(query_rows(query, task.info)), taken_per_row(query, task.info, classes)
         assign_public_classes(np.zeros((rows, classes), np.int64), per_class=per_row)
-
-    def sample(
-        self, count: int, *, labels: Tensor | None = None, seed: int, progress: Progress | None = None
-    ) -> SyntheticDataset:
-        """See `Generator.sample`."""
-        return require_fitted(self._model).sample(count, labels=labels, seed=seed, progress=progress)
-
-    def sample_on(self, context: RunContext) -> None:
-        """See `Generator.sample_on`."""
-        self._model = require_fitted(self._model).computed(context)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The averaged weights of the U-Net."""
-        return require_fitted(self._model).state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Tensor], task: Task) -> None:
-        """See `Generator.load_state_dict`."""
-        self._model = load_model(state, task.info, self.config.network, self.config.sampler)

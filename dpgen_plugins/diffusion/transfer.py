@@ -11,9 +11,9 @@ from torch import Tensor
 from dpgen.data.datasets import PublicDataset
 from dpgen.data.info import DatasetInfo, Shape
 from dpgen.errors import ConfigError, InvalidValue
-from dpgen.generators.base import GeneratorConfig, PublicInfo, Task
+from dpgen.generators.base import PublicInfo, Task
 from dpgen.generators.pretrained import Manifest, Pretrained
-from dpgen.generators.training.settings import FinetuneSettings, PretrainSettings
+from dpgen.generators.training.settings import PretrainSettings
 from dpgen.mechanisms.context import RunContext
 from dpgen.networks.diffusion_network import DiffusionNetwork
 from dpgen_plugins.diffusion.autoencoder import (
@@ -33,27 +33,21 @@ from dpgen_plugins.diffusion.checkpoint import (
     take_over,
     training_facts,
 )
+from dpgen_plugins.diffusion.diffusion_generator import DiffusionConfig
 from dpgen_plugins.diffusion.model import fresh_network
 from dpgen_plugins.diffusion.pretrain import pretrain
 from dpgen_plugins.diffusion.settings import (
     AutoencoderSettings,
     LabelSettings,
-    NetworkSettings,
-    NoiseLevelSettings,
-    SamplerSettings,
 )
 from dpgen_plugins.diffusion.space import PIXELS, Space
 
 
-class TransferConfig(GeneratorConfig):
+class TransferConfig(DiffusionConfig):
     """Settings that all methods share which pretrain on a whole public set."""
 
-    network: NetworkSettings = Field(default_factory=NetworkSettings)
-    noise_levels: NoiseLevelSettings = Field(default_factory=NoiseLevelSettings)
     labels: LabelSettings = Field(default_factory=LabelSettings)
     pretrain: PretrainSettings = Field(default_factory=PretrainSettings)
-    finetune: FinetuneSettings = Field(default_factory=FinetuneSettings)
-    sampler: SamplerSettings = Field(default_factory=SamplerSettings)
 
 
 class LatentConfig(TransferConfig):
