@@ -89,7 +89,8 @@ def is_quick(test: str | None) -> bool:
 def first_failure(tree: Path, tests: Sequence[str]) -> Failure | None:
     """The first test of `tree` that fails; None where all pass."""
     surroundings = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-vv", "--tb=no", "-rfE", f"--ignore={_OWN_TEST}", *tests]
+    shown = ("--tb=no", "-rfE", "--verbosity=2")  # less verbose, the summary cuts off with what a test failed
+    command = [sys.executable, "-m", "pytest", "-x", *shown, f"--ignore={_OWN_TEST}", *tests]
     try:
         done = subprocess.run(
             command, cwd=tree, env=surroundings, capture_output=True, text=True, check=False, timeout=_PATIENCE

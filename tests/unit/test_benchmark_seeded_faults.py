@@ -43,6 +43,7 @@ def toy(tmp_path: Path) -> Path:
     tree = tmp_path / "tree"
     (tree / "tests").mkdir(parents=True)
     (tree / "toy.py").write_text("def twice(x):\n    return 2 * x  # twice\n\n\ndef zero():\n    return 0\n")
+    (tree / "pytest.ini").write_text("[pytest]\naddopts = -q\n")  # as the project has it
     (tree / "tests" / "test_toy.py").write_text(
         "from toy import twice\n\ndef test_twice():\n    assert twice(3) == 6\n"
     )
@@ -84,7 +85,7 @@ def test_a_test_that_expects_an_error_fails_without_a_crash(toy, raised, kind):
         "import pytest\nfrom contextlib import contextmanager\nimport toy\n\n"
         "class twice:\n    @staticmethod\n    @contextmanager\n    def refused():\n"
         "        yield\n        raise ValueError('less')\n\n"
-        f"def test_raises():\n    with {raised}:\n        assert toy.twice(3) in (3, 6)\n"
+        f"def test_{'long_' * 20}name():\n    with {raised}:\n        assert toy.twice(3) in (3, 6)\n"
     )
     failed = first_failure(toy, ["tests"])
     assert failed is not None
