@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "faults"
+
+CORRECTNESS = "correctness"
+"""The area of faults that spoil a result and no privacy guarantee. They are counted apart."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +19,7 @@ class Fault:
     """Put `after` in the place of `before`, which stands exactly once in `file`.
 
     `tests` are tried first. A `benign` change alters no behaviour that anyone is promised: all tests must stay green.
-    `escapes` says why a fault that no test catches stays in the list.
+    `escapes` says why a fault that no test catches stays in the list, `note` what else must be known of it.
     """
 
     name: str
@@ -25,6 +30,12 @@ class Fault:
     tests: tuple[str, ...]
     benign: bool = False
     escapes: str = ""
+    note: str = ""
+
+    @property
+    def patch(self) -> str:
+        """A short hash of what is changed into what: a row of another hash is no result of this fault."""
+        return hashlib.sha256(json.dumps([self.file, self.before, self.after]).encode()).hexdigest()[:16]
 
     def applied_to(self, text: str) -> str:
         """The text of the file with the fault in it. Raises: `ValueError` where `before` does not stand there once."""

@@ -66,6 +66,11 @@ def test_a_vote_does_not_depend_on_the_batch_that_it_is_in() -> None:
     assert torch.equal(whole, torch.cat([vote(row[None], labels) for row in rows]))
 
 
+def test_candidates_within_one_step_of_the_grid_tie_and_the_first_wins() -> None:
+    vote = NearestVotes([np.array([[0.0], [0.5 + 1e-9], [0.5]])], brightness, votes=1)
+    assert vote(grey(0.5), torch.tensor([0])).tolist() == [[1]], "off the grid the third is nearer"
+
+
 def test_the_price_of_a_round_counts_the_cells_that_neighbours_differ_in() -> None:
     assert votes_event(3, 2.0, ADD_OR_REMOVE_ONE) == DiscreteGaussian(scale=2.0, touched=3)
     assert votes_event(3, 2.0, REPLACE_ONE) == DiscreteGaussian(scale=2.0, touched=6)
