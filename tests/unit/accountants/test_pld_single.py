@@ -127,3 +127,15 @@ def test_an_integral_that_would_be_too_large_is_left_to_rdp() -> None:
     proved = RdpAccountant().epsilon(event, delta=1e-6, relation=ADD_OR_REMOVE_ONE)
     assert (found.lower, found.kind) == (0.0, "bound")
     assert found.upper == pytest.approx(proved.upper, rel=1e-8)
+
+
+@pytest.mark.parametrize("noise", [0.5, 3.0, 40.0])
+def test_the_rounding_of_merged_parameters_is_added_to_the_closed_form(noise: float) -> None:
+    """One part in 10^12 to either side of what `gdp` finds for the parameters as they are."""
+    pld, gdp, known = PldAccountant(), GdpAccountant(), {"relation": ADD_OR_REMOVE_ONE}
+    for found, exact in (
+        (pld.epsilon(Gaussian(noise), delta=1e-6, **known), gdp.epsilon(Gaussian(noise), delta=1e-6, **known)),
+        (pld.delta(Gaussian(noise), epsilon=0.1, **known), gdp.delta(Gaussian(noise), epsilon=0.1, **known)),
+    ):
+        assert found.lower <= exact.lower * (1 - 0.99e-12)
+        assert found.upper >= exact.upper * (1 + 0.99e-12)
