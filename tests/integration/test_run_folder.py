@@ -265,6 +265,12 @@ def test_resuming_refuses_other_settings_and_other_data(tmp_path: Path):
     with pytest.raises(ResumeError, match="found other data"):
         run(toy_config(tmp_path), registry=toy_registry(), resume=True)
     archive["images"][5, 0, 0, 0] ^= 1
+    labels = archive["labels"].copy()
+    archive["labels"][5] = (labels[5] + 1) % 3  # one label, and no pixel
+    np.savez(tmp_path / "private.npz", **archive)
+    with pytest.raises(ResumeError, match="found other data"):
+        run(toy_config(tmp_path), registry=toy_registry(), resume=True)
+    archive["labels"] = labels
     np.savez(tmp_path / "private.npz", **archive)
     (tmp_path / "run").rename(tmp_path / "moved")
     moved = [f"run.output={tmp_path}/moved", "compute.physical_batch=64"]  # place and speed may change

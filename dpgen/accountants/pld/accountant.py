@@ -42,6 +42,8 @@ class PldAccountant(Accountant):
         tolerance: largest width upper - lower of an epsilon (> 0), honoured or refused; a delta is enclosed as narrowly
             as that width is worth. None: 1e-3, or a thousandth of losses below 1, where about a million cells suffice,
             else as narrow as they allow.
+        closed_form: price plain Gaussians alone by the formula that `gdp` evaluates, to 1e-12. False: by an integral,
+            like any single release, to some 1e-9: a check that owes nothing to that formula.
 
     Raises: `InvalidValue` for a tolerance that is not > 0. Its questions raise `ToleranceNotMet` besides what
         `Accountant` says, when a tolerance was given and no grid of at most eight million cells meets it.
@@ -56,10 +58,11 @@ class PldAccountant(Accountant):
         "Privacy Loss Distributions. PETS 2022. arXiv 2207.04380",
     )
 
-    def __init__(self, tolerance: float | None = None) -> None:
+    def __init__(self, tolerance: float | None = None, *, closed_form: bool = True) -> None:
         if tolerance is not None:
             validate.positive(tolerance=tolerance)
         self.tolerance = tolerance
+        self.closed_form = closed_form
 
     @property
     def adaptive(self) -> bool:
@@ -86,7 +89,7 @@ class PldAccountant(Accountant):
             return Bound(0.0, 0.0, 0.0, self.kind)
         if NonPrivate() in leaves:
             return Bound(question.largest, question.largest, question.largest, self.kind)
-        if _lone_gaussian(leaves) is None and any(map(too_large, leaves)):
+        if self._lone_gaussian(leaves) is None and any(map(too_large, leaves)):
             return self._proved(question, event, relation)
         lower, upper = self._enclose(question, leaves, relation)
         lower *= 1 - _PARAMETER_ROUNDING
@@ -102,7 +105,7 @@ class PldAccountant(Accountant):
 
     def _enclose(self, question: Question, leaves: Leaves, relation: NeighboringRelation) -> Enclosure:
         """The larger of the two directions, each enclosed; one is enough when all pairs are symmetric."""
-        if (leaf := _lone_gaussian(leaves)) is not None:
+        if (leaf := self._lone_gaussian(leaves)) is not None:
             bound = question.of_gaussian(gaussian_mu(leaf, relation))
             return bound.lower, bound.upper
         lower, upper = self._one_direction(question, leaves, relation, removing=True, rival=None)
@@ -139,8 +142,7 @@ class PldAccountant(Accountant):
             raise ToleranceNotMet(self.tolerance, upper)
         return Bound(0.0, upper, upper, "bound")
 
-
-def _lone_gaussian(leaves: Leaves) -> Gaussian | None:
-    """The one plain Gaussian that everything has been merged into, if that is all."""
-    leaf = next(iter(leaves))
-    return leaf if len(leaves) == 1 and isinstance(leaf, Gaussian) else None
+    def _lone_gaussian(self, leaves: Leaves) -> Gaussian | None:
+        """The one plain Gaussian that everything has been merged into, if that is all and has its closed form."""
+        leaf = next(iter(leaves))
+        return leaf if self.closed_form and len(leaves) == 1 and isinstance(leaf, Gaussian) else None

@@ -13,7 +13,8 @@ import pytest
 
 from dpgen.accountants.pld import compose as module
 from dpgen.accountants.pld.compose import Composition, Window, compose
-from dpgen.accountants.pld.discretise import GridLaw
+from dpgen.accountants.pld.discretise import LOSS_ERROR, GridLaw
+from dpgen.accountants.pld.quadrature import EXCESS_ERROR
 
 Laws = Sequence[tuple[GridLaw, int]]
 H = 0.125
@@ -189,6 +190,45 @@ def _mean(one: GridLaw, tilt: float) -> float:
     steps = (one.first + np.arange(len(one.mass))) * H
     weights = one.mass * np.exp(tilt * steps)
     return float(weights @ steps / weights.sum())
+
+
+# --- what the laws say of their own errors, for each release ----------------------------------------------------------
+def is_enclosed(exact: GridLaw, one: GridLaw, count: int = 8) -> bool:
+    """Is the divergence of `exact` within the bounds composed from `one`, where these are narrowest?"""
+    with mpmath.workdps(40):
+        whole, offset, infinite = exact_law([(exact, count)])
+        found = compose([(one, count)], window_of(whole, offset, 2.0))
+        found = dataclasses.replace(found, folded=0.0, lost_above=0.0)  # nothing is cut: all of it lies in the window
+        epsilon = float(found.losses[int(np.argmax(found.tilted))]) - H / 3
+        true = float(exact_delta(whole, offset, infinite, epsilon))
+    assert 0.01 < true < 0.99
+    return found.delta_below(epsilon) <= true <= found.delta_above(epsilon)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_masses_may_be_off_by_what_their_law_says(sign: int) -> None:
+    error, one = 1e-6, random_law(21)
+    off = dataclasses.replace(one, mass=one.mass * (1 + sign * error * (1 - 1e-6)))
+    assert is_enclosed(off, dataclasses.replace(one, mass_error=error))
+    assert not is_enclosed(off, one)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_losses_may_be_off_by_what_their_law_says(sign: int) -> None:
+    scale, one = 1e8, random_law(22)
+    off = dataclasses.replace(one, origin=one.origin + sign * LOSS_ERROR * scale)
+    assert is_enclosed(off, dataclasses.replace(one, loss_scale=scale))
+    assert not is_enclosed(off, one)
+
+
+def test_every_release_adds_the_errors_of_its_law_to_those_of_the_composition() -> None:
+    laws = [dataclasses.replace(random_law(seed), mass_error=1e-9, loss_scale=1e6) for seed in (23, 24)]
+    window = Window(-40 * H, H, 128, 2.0, 1.3, 2.7)
+    found = compose([(laws[0], 3), (laws[1], 5)], window)
+    assert math.expm1(8e-9) <= found.relative_error <= 1.001 * math.expm1(8e-9)
+    assert 8 * LOSS_ERROR * 1e6 <= found.loss_error <= 1.001 * 8 * LOSS_ERROR * 1e6
+    exact = compose([(random_law(23), 8)], window)  # laws of no error: what is left is the quadrature's, and rounding
+    assert exact.loss_error >= 8 * EXCESS_ERROR * math.expm1(H)
 
 
 # --- the stated errors are used ---------------------------------------------------------------------------------------

@@ -9,11 +9,14 @@ from typing import Any
 import mpmath
 import pytest
 
+from dpgen.accountants import GdpAccountant, PldAccountant, RdpAccountant
 from dpgen.accountants.pld.opposite import OppositeGaussianPair
 from dpgen.accountants.pld.pair import Pair, SampledPair
 from dpgen.accountants.pld.replaced import ReplacedPair
 from dpgen.accountants.pld.shift import GaussianShift, LaplaceShift, discrete_gaussian_shift, randomised_response
 from dpgen.accountants.pld.single import single_delta, single_epsilon
+from dpgen.budget import ADD_OR_REMOVE_ONE, REPLACE_ONE, NeighboringRelation
+from dpgen.events import Composed, Gaussian, SelfComposed
 
 WIDTH = 1e-9
 
@@ -100,3 +103,39 @@ def test_both_ends_of_a_curve() -> None:
     assert single_epsilon(pair, 0.9) == (0.0, 0.0)
     assert single_epsilon(pair, 1e-4)[1] == math.inf
     assert single_delta(pair, 700.0)[1] >= 1e-3
+
+
+# --- plain Gaussians alone --------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("relation", [ADD_OR_REMOVE_ONE, REPLACE_ONE])
+@pytest.mark.parametrize("noise", [0.5, 3.0, 40.0])
+def test_the_integral_and_the_closed_form_agree(noise: float, relation: NeighboringRelation) -> None:
+    event = Composed((SelfComposed(Gaussian(3 * noise), 7), Gaussian(noise)))
+    integral, formula = PldAccountant(closed_form=False), GdpAccountant()
+    for found, known in (
+        (integral.epsilon(event, delta=1e-6, relation=relation), formula.epsilon(event, delta=1e-6, relation=relation)),
+        (integral.delta(event, epsilon=0.3, relation=relation), formula.delta(event, epsilon=0.3, relation=relation)),
+    ):
+        assert found.lower <= known.upper
+        assert known.lower <= found.upper
+        assert found.upper - found.lower <= 1e-8
+        assert found != known
+
+
+def test_an_integral_that_would_be_too_large_is_left_to_rdp() -> None:
+    event = Gaussian(1 / 400)
+    found = PldAccountant(closed_form=False).epsilon(event, delta=1e-6, relation=ADD_OR_REMOVE_ONE)
+    proved = RdpAccountant().epsilon(event, delta=1e-6, relation=ADD_OR_REMOVE_ONE)
+    assert (found.lower, found.kind) == (0.0, "bound")
+    assert found.upper == pytest.approx(proved.upper, rel=1e-8)
+
+
+@pytest.mark.parametrize("noise", [0.5, 3.0, 40.0])
+def test_the_rounding_of_merged_parameters_is_added_to_the_closed_form(noise: float) -> None:
+    """One part in 10^12 to either side of what `gdp` finds for the parameters as they are."""
+    pld, gdp, known = PldAccountant(), GdpAccountant(), {"relation": ADD_OR_REMOVE_ONE}
+    for found, exact in (
+        (pld.epsilon(Gaussian(noise), delta=1e-6, **known), gdp.epsilon(Gaussian(noise), delta=1e-6, **known)),
+        (pld.delta(Gaussian(noise), epsilon=0.1, **known), gdp.delta(Gaussian(noise), epsilon=0.1, **known)),
+    ):
+        assert found.lower <= exact.lower * (1 - 0.99e-12)
+        assert found.upper >= exact.upper * (1 + 0.99e-12)

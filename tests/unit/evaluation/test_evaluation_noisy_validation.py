@@ -144,6 +144,7 @@ def test_best_on_test_is_a_labelled_diagnostic_and_never_the_accuracy() -> None:
     assert more["accuracy"] == plain["accuracy"]
     best = more["diagnostic_best_on_private_test"]
     assert best.value >= more["accuracy"].value
+    assert best.note == NOT_RELEASED
     assert "not a result" in best.details["diagnostic"]
     assert "diagnostic_best_on_private_test" not in {score.name for score in plain.scores}
 

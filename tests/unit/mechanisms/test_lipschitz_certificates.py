@@ -60,6 +60,18 @@ def test_known_constants(module: nn.Module, bound: float) -> None:
     assert certify(module, (2, 4, 4)).bound == pytest.approx(bound, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "module", [nn.SiLU(), nn.GELU(), nn.GELU("tanh"), nn.Tanh(), nn.Sigmoid()], ids=lambda module: repr(module)
+)
+def test_a_smooth_function_has_its_steepest_slope(module: nn.Module) -> None:
+    """The steepest of a million points; the curve is so flat there that no point between them is steeper by 1e-9."""
+    points = torch.linspace(-10, 10, 1_000_001, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(module(points).sum(), points)
+    steepest = float(slope.abs().max())
+    bound = certify(module, (3,)).bound
+    assert steepest <= bound <= steepest * (1 + 2e-4)
+
+
 def test_the_kernel_as_a_matrix_is_not_the_norm_of_its_convolution() -> None:
     """R3: what torch's spectral_norm divides by, on a smoothing kernel: a third of the norm."""
     layer = nn.Conv2d(4, 4, 3, padding=1, bias=False)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import random
 from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -180,3 +182,17 @@ class TestPoisson:
 def test_an_empty_label_is_refused():
     with pytest.raises(InvalidValue, match="label"):
         SecureNoise().under("")
+
+
+def test_no_public_seed_reaches_the_run_key():
+    """Whoever knows the seeds of a run's public randomness must learn nothing of its noise."""
+
+    def key_after_seeding() -> bytes:
+        random.seed(7)
+        np.random.seed(7)  # noqa: NPY002 - the state that np.random.bytes reads
+        torch.manual_seed(7)
+        return SecureNoise().key
+
+    first, second = key_after_seeding(), key_after_seeding()
+    assert len(first) == len(second) == 32
+    assert first != second

@@ -121,6 +121,53 @@ def test_append_is_synced_before_it_returns(tmp_path):
     assert seen == [("write", tmp_path / "lines"), ("fsync", tmp_path / "lines"), ("fsync", tmp_path)]
 
 
+def test_every_change_is_synced_before_it_returns(tmp_path):
+    """Each operation with what it leaves to be made durable: the content of a file, or the names in a folder."""
+    seen: list[tuple[str, Path]] = []
+
+    def steps(change) -> list[tuple[str, Path]]:
+        seen.clear()
+        with storage.failing(lambda operation, path: seen.append((operation, path))):
+            change()
+        return list(seen)
+
+    file, other, deep = tmp_path / "file", tmp_path / "other", tmp_path / "a" / "b" / "c"
+    file.write_bytes(b"12345")
+    assert steps(lambda: storage.truncate_durably(file, 2)) == [("truncate", file), ("fsync", file)]
+    assert steps(lambda: storage.rename_durably(file, other)) == [("replace", other), ("fsync", tmp_path)]
+    assert steps(lambda: storage.remove_durably(other)) == [("remove", other), ("fsync", tmp_path)]
+    written = [("write", deep), ("fsync", deep), ("replace", deep), ("fsync", tmp_path / "a" / "b")]
+    named = [("fsync", tmp_path), ("fsync", tmp_path / "a")]  # of each new folder its name, in the one above
+    assert steps(lambda: storage.write_atomically(deep, b"x")) == [*named, *written]
+
+
+def test_a_flushed_folder_is_synced_with_all_that_lies_in_it(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "deep").write_bytes(b"x")
+    (tmp_path / "top").write_bytes(b"y")
+    seen = []
+    with storage.failing(lambda operation, path: seen.append((operation, path))):
+        storage.flush_durably(tmp_path)
+    assert sorted(seen) == sorted(("fsync", path) for path in (tmp_path, *tmp_path.rglob("*")))
+
+
+def test_what_is_said_to_be_synced_is(tmp_path, monkeypatch):
+    """By the identity of what the operating system was asked to sync."""
+    synced, sync = [], os.fsync
+
+    def recorded(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    storage.append_durably(tmp_path / "lines", b"one")
+    storage.write_atomically(tmp_path / "file", b"x")
+    assert synced == [path.stat().st_ino for path in (tmp_path / "lines", tmp_path, tmp_path / "file", tmp_path)]
+    synced.clear()
+    storage.remove_durably(tmp_path / "file")
+    assert synced == [tmp_path.stat().st_ino]
+
+
 def test_truncate_rename_remove(tmp_path):
     storage.write_atomically(tmp_path / "a", b"12345")
     storage.truncate_durably(tmp_path / "a", 2)

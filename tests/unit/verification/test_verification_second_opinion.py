@@ -9,6 +9,7 @@ from typing import ClassVar
 import pytest
 
 from dpgen.accountants import Accountant, Bound, GdpAccountant, PldAccountant, PrvAccountant, RdpAccountant
+from dpgen.accountants import gdp as gdp_module
 from dpgen.budget import ADD_OR_REMOVE_ONE, BoundKind, Budget, Charge, NeighboringRelation, Plan
 from dpgen.errors import ConfigError
 from dpgen.events import DpEvent, Gaussian, PoissonSampled, SelfComposed, Unsupported
@@ -77,6 +78,27 @@ def test_honest_accountants_bear_each_other_out(tmp_path: Path, kind: type[Accou
     found = verified(tmp_path, kind, plan)
     assert found.passed, [check.why for check in found.failures]
     assert found.checks[-1].accountant != kind.name
+
+
+@pytest.mark.parametrize(
+    ("kind", "second", "refuted"),
+    [
+        (GdpAccountant, "pld", ["second price"]),
+        (PrvAccountant, "pld", ["second price"]),
+        (PldAccountant, "rdp", []),  # another route too, but one without a lower end
+        (RdpAccountant, "pld", []),  # its own claim does not come from the closed form
+    ],
+)
+def test_of_plain_gaussians_the_second_owes_nothing_to_the_closed_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Accountant], second: str, refuted: list[str]
+) -> None:
+    """Broken twin: the closed form takes neighbours for half as far apart. Its claims agree with themselves."""
+    honest, closed_form = verified(tmp_path / "honest", kind, PLAIN), gdp_module._delta
+    monkeypatch.setattr(gdp_module, "_delta", lambda mu, epsilon: closed_form(mu / 2, epsilon))
+    found = verified(tmp_path / "broken", kind, PLAIN)
+    assert found.checks[-1].accountant == second
+    assert found.checks[-1].bound == honest.checks[-1].bound
+    assert [check.name for check in found.failures] == refuted
 
 
 LIARS = {

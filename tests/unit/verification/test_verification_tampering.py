@@ -172,6 +172,14 @@ def test_an_honest_record_alone_passes(alone) -> None:
     found.require()
 
 
+def test_a_claim_is_held_to_one_part_in_a_million(alone, release: Path) -> None:
+    """Two machines round differently by far less; half of that is let pass, twice as much is not."""
+    exact = json.loads((release / "run.json").read_text())["guarantee"]["epsilon_upper"]
+    assert alone(claim(exact * (1 - 5e-7))).passed
+    for short in (2e-6, 5e-3):
+        assert failed(alone(claim(exact * (1 - short)))) == {"price"}
+
+
 @pytest.mark.parametrize("what", TAMPERED)
 def test_what_was_altered_is_found(alone, what: str) -> None:
     change, expected = TAMPERED[what]
