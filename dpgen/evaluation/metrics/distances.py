@@ -32,9 +32,9 @@ def squared_distances(rows: Features, columns: Features) -> Iterator[Features]:
 
 def squared_radii(features: Features, *, neighbours: int) -> Features:
     """Squared distance of each image to its k-th neighbour among the others, `[n]`; needs more than k images."""
-    # Place 0 of a sorted row is the image itself.
+    # Place 0 of a sorted row is the image itself. A copy, since a view of that column would keep its block in memory.
     blocks = squared_distances(features, features)
-    return np.concatenate([np.partition(block, neighbours, axis=1)[:, neighbours] for block in blocks])
+    return np.concatenate([np.partition(block, neighbours, axis=1)[:, neighbours].copy() for block in blocks])
 
 
 def nearest(points: Features, among: Features) -> Features:
