@@ -137,7 +137,7 @@ def test_a_plan_says_what_the_query_costs(tmp_path: Path) -> None:
     ("override", "error", "message"),
     [
         ("method.query.votes=9", InvalidValue, "at most the 3 public classes"),
-        ("method.query.classes_per_class=2", InvalidValue, "classes_per_class"),
+        ("method.query.classes_per_class=4", InvalidValue, "classes_per_class"),
         ("method.network.multipliers=[1,2,2,2,2]", InvalidValue, "divide by"),
         ("method.network.bse=8", ConfigError, "base"),
         ("privacy.epsilon=1e-9 privacy.delta=1e-12", CalibrationError, "epsilon"),
