@@ -23,7 +23,7 @@ _SECONDS: Mapping[str, tuple[str, ...]] = {
     "rdp": ("pld", "prv"),
     "gdp": ("pld", "rdp"),
 }
-"""Claimed accountant -> those independent of it, the tightest first."""
+"""Claimed accountant -> those independent of it, the tightest first; of plain Gaussians alone, see `second_name`."""
 
 _CLAIMABLE: Mapping[BoundKind, tuple[str, ...]] = {
     "certified": ("certified", "bound"),
@@ -44,8 +44,8 @@ def second_name(record: RunRecord, registry: Registry, *, wanted: str | None) ->
     if wanted is None:
         candidates = _SECONDS.get(claimed, ("pld", "prv", "rdp"))
         if GdpAccountant().supports(record.plan.event, relation=record.guarantee.relation):
-            # of plain Gaussians alone prv evaluates the closed form of gdp, as pld does where it is the claimed one
-            candidates = tuple(name for name in candidates if name != "prv")
+            # of plain Gaussians alone gdp, prv and pld evaluate one closed form; as the second, pld does without it
+            candidates = ("pld", "rdp")
         return next((name for name in candidates if _prices(record, registry, name)), None)
     kind = registry.accountant(wanted).kind
     if wanted == claimed or kind == "approximation":
@@ -95,11 +95,19 @@ def not_refuted(record: RunRecord, registry: Registry, second: str | None) -> Ch
         bound = _price(record, _second(registry, second))
     except DpgenError as error:
         return Check(name, False, f"expected the plan to be priced by {second}; {error}")
-    interval = f"{second} finds epsilon in [{bound.lower:.8g}, {bound.upper:.8g}]"
+    found = f"{second} without its closed form" if second == record.guarantee.accountant else second
+    interval = f"{found} finds epsilon in [{bound.lower:.8g}, {bound.upper:.8g}]"
     if not bound.lower <= claim:
         return Check(name, False, f"{interval}; found {claim:.8g} claimed. {_CLAIM_MEND}", second, bound)
-    proof = "and proves the claim too" if bound.upper <= claim else "which neither refutes nor proves the claim"
-    return Check(name, True, f"{interval}, {proof}", second, bound)
+    return Check(name, True, f"{interval}, {_proof(bound.upper, claim)}", second, bound)
+
+
+def _proof(upper: float, claim: float) -> str:
+    if upper <= claim:
+        return "and proves the claim too"
+    if upper <= claim * (1 + _ROUNDING):
+        return "and proves the claim to one part in a million"
+    return "which neither refutes nor proves the claim"
 
 
 def _second(registry: Registry, name: str) -> Accountant:
