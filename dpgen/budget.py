@@ -141,5 +141,5 @@ class Plan:
         """The event planned under `label`, which must be a `kind`. Raises: `PlanMismatch` else; `InvalidValue`."""
         planned = self[label]
         if not isinstance(planned, kind):
-            raise PlanMismatch(expected=f"an event {kind.__name__} under {label!r}", got=str(planned))
+            raise PlanMismatch(expected=f"a {kind.__name__} event under {label!r}", got=str(planned))
         return planned

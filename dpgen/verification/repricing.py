@@ -43,13 +43,15 @@ def second_name(record: RunRecord, registry: Registry, *, wanted: str | None) ->
     claimed = record.guarantee.accountant
     if wanted is None:
         candidates = _SECONDS.get(claimed, ("pld", "prv", "rdp"))
-        if GdpAccountant().supports(record.plan.event, relation=record.guarantee.relation):
+        if _plain_gaussians(record):
             # of plain Gaussians alone gdp, prv and pld evaluate one closed form; as the second, pld does without it
             candidates = ("pld", "rdp")
         return next((name for name in candidates if _prices(record, registry, name)), None)
     kind = registry.accountant(wanted).kind
-    if wanted == claimed or kind == "approximation":
+    alike = _plain_gaussians(record) and wanted in ("gdp", "prv") and claimed in ("gdp", "prv", "pld")
+    if wanted == claimed or kind == "approximation" or alike:
         found = "the claimed one" if wanted == claimed else "one that only approximates"
+        found = f"one that evaluates the same closed form as {claimed}" if alike and wanted != claimed else found
         raise ConfigError(
             f"expected a second accountant beside {claimed!r} whose bounds are proved; found {wanted!r}, {found}. "
             "Name another one, or leave the choice to dpgen."
@@ -95,7 +97,7 @@ def not_refuted(record: RunRecord, registry: Registry, second: str | None) -> Ch
         bound = _price(record, _second(registry, second))
     except DpgenError as error:
         return Check(name, False, f"expected the plan to be priced by {second}; {error}")
-    found = f"{second} without its closed form" if second == record.guarantee.accountant else second
+    found = f"{second} without its closed form" if second == "pld" and _plain_gaussians(record) else second
     interval = f"{found} finds epsilon in [{bound.lower:.8g}, {bound.upper:.8g}]"
     if not bound.lower <= claim:
         return Check(name, False, f"{interval}; found {claim:.8g} claimed. {_CLAIM_MEND}", second, bound)
@@ -114,6 +116,10 @@ def _second(registry: Registry, name: str) -> Accountant:
     """The accountant as a second opinion: pld without the closed form that it shares with gdp and prv."""
     kind = registry.accountant(name)
     return PldAccountant(closed_form=False) if kind is PldAccountant else kind()
+
+
+def _plain_gaussians(record: RunRecord) -> bool:
+    return GdpAccountant().supports(record.plan.event, relation=record.guarantee.relation)
 
 
 def _prices(record: RunRecord, registry: Registry, name: str) -> bool:

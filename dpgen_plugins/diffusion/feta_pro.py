@@ -55,10 +55,9 @@ class FetaPro(DiffusionGenerator):
     """Warm-up on noisy central images and on images matched to noisy frequency features, then DP-SGD.
 
     Privacy: charges, in its order, "central-images" (`PoissonSampled(Gaussian)` composed over the rounds),
-    "frequency-features"
-    (`Gaussian`, one sum for each class of features of norm 1: L2 sensitivity 1 under add-or-remove-one, 2 under
-    replace-one) and "finetune" (`PoissonSampled(Gaussian)` composed over the steps). The auxiliary generator and both
-    warm-ups see what was released alone.
+    "frequency-features" (`Gaussian`, one sum for each class of features and a count, of norm 1 together: L2
+    sensitivity 1 under add-or-remove-one, 2 under replace-one) and "finetune" (`PoissonSampled(Gaussian)` composed
+    over the steps). The auxiliary generator and both warm-ups see what was released alone.
     Source: Gong et al., FETA-Pro, 2026 (arXiv 2601.06368); the embedding is that of DP-MERF. Differences: see
     docs/reference/methods.md.
     """

@@ -88,8 +88,10 @@ class PrivImage(DiffusionGenerator, Pretrainable):
     def fit(self, private: PrivateDataset, public: PublicDataset | None, plan: Plan, context: RunContext) -> None:
         """Query, select, pretrain, fine-tune; each finished phase is kept for a resumed run."""
         config, info, public = self.config, private.info, require_public(public, method=self.name)
-        asked = context.once("query", lambda: self._query(private, public, plan, context))
         rows, per_row = query_rows(config.query, info), taken_per_row(config.query, info, len(public.class_names))
+        shown = len(public.labels.unique())  # a class without an image is never chosen: refused before it is asked for
+        assign_public_classes(np.zeros((len(rows), shown), np.int64), per_class=per_row)
+        asked = context.once("query", lambda: self._query(private, public, plan, context))
         publish_identity(bytes(asked["network"].cpu().tolist()).decode(), context)
         selection = Selection.of(asked["histogram"].cpu().numpy(), rows, public, per_class=per_row)
         selection.publish(public, context)

@@ -41,7 +41,7 @@ def test_a_plan_gives_the_event_of_the_kind_that_is_asked_for() -> None:
     assert "a" in plan
     assert "c" not in plan
     assert plan.of_kind("a", Gaussian).noise_multiplier == 1.0
-    with pytest.raises(PlanMismatch, match="expects an event Gaussian under 'b'"):
+    with pytest.raises(PlanMismatch, match="expects a Gaussian event under 'b'"):
         plan.of_kind("b", Gaussian)
 
 

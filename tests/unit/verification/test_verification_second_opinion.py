@@ -129,6 +129,12 @@ def test_a_claim_that_the_second_neither_refutes_nor_proves_passes(tmp_path: Pat
     assert "and proves the claim too" in proved.checks[-1].why
 
 
+@pytest.mark.parametrize("wanted", ["gdp", "prv"])
+def test_the_closed_form_is_no_second_opinion_on_itself(tmp_path: Path, wanted: str) -> None:
+    with pytest.raises(ConfigError, match="the same closed form as pld"):
+        verified(tmp_path, PldAccountant, PLAIN, accountant=wanted)
+
+
 def test_an_integral_proves_what_the_closed_form_said_to_a_millionth(tmp_path: Path) -> None:
     found = verified(tmp_path, PldAccountant, PLAIN)
     assert "pld without its closed form finds" in found.checks[-1].why
