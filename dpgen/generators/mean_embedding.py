@@ -20,7 +20,7 @@ from dpgen.mechanisms.gaussian_sum import GaussianSum
 NORM: Final = 1.0
 """Of a record's vector. The sum clips to it all the same, which trims what rounding adds."""
 LEAST_SHARE: Final = 0.1
-"""Of an even share: a class whose noisy count says less is taken to have this much."""
+"""Of an even share: a class whose count says less is taken to have this much."""
 RECORDS_AT_ONCE: Final = 64
 """Rows of a gradient can be long: 64 of 640,000 numbers fill 0.3 GB."""
 
@@ -30,7 +30,7 @@ class Embedding:
     """What was released: for each class its share of the declared records, and that share times its mean features."""
 
     shares: Tensor
-    """`[classes]`, above 0; noisy, so their sum is near 1."""
+    """`[classes]`, above 0; their sum is near 1."""
     sums: Tensor
     """`[classes, features]`."""
 
@@ -71,9 +71,21 @@ def release_embedding(
     )
     features.to(context.device)
     sums = context.once(label, lambda: {"sums": private.release(mechanism, label=label)})["sums"]
-    shares = sums[:, 0] / (count_weight * info.nominal_records)
-    shares = shares.clamp(min=LEAST_SHARE / info.classes)
-    return Embedding(shares.float(), (sums[:, 1:] / (weight * info.nominal_records)).float())
+    deviation = mechanism.noise_multiplier / (count_weight * info.nominal_records)
+    shares = class_shares(info, sums[:, 0] / (count_weight * info.nominal_records), deviation=deviation)
+    return Embedding(shares, (sums[:, 1:] / (weight * info.nominal_records)).float())
+
+
+def class_shares(info: DatasetInfo, released: Tensor, *, deviation: float) -> Tensor:
+    """Float32 `[classes]`: declared ones, else `released` ones where they tell something, else even ones.
+
+    They do where the `deviation` of their noise, which is public, is below a quarter of an even share.
+    """
+    even = 1 / info.classes
+    shares = released if deviation < even / 4 else torch.full((info.classes,), even)
+    if info.class_counts is not None:
+        shares = torch.tensor(info.class_counts) / info.nominal_records
+    return shares.clamp(min=LEAST_SHARE * even).float().cpu()
 
 
 def feature_count(features: nn.Module, info: DatasetInfo, context: RunContext) -> int:

@@ -34,8 +34,7 @@ class UpsampledConvolution(nn.Conv2d):
     def forward(self, maps: Tensor) -> Tensor:
         """`[n, outputs, 2 height, 2 width]` of `maps [n, inputs, height, width]`."""
         # W'[o, a, b, i, u, v] = sum over k, l of fold[a, u, k] fold[b, v, l] W[o, i, k, l]
-        fold = self.fold.to(self.weight)
-        folded = torch.einsum("auk,bvl,oikl->oabiuv", fold, fold, self.weight)
+        folded = torch.einsum("auk,bvl,oikl->oabiuv", self.fold, self.fold, self.weight)
         folded = folded.reshape(4 * self.out_channels, self.in_channels, _FOLDED, _FOLDED)
         last = torch.channels_last  # what the CPU kernels convolve best
         quarters = F.conv2d(maps.contiguous(memory_format=last), folded.contiguous(memory_format=last), padding=1)

@@ -137,17 +137,13 @@ class ToyGenerator(Generator):
     def _means(self, private: PrivateDataset, plan: Plan) -> Tensor:
         """Class means `[classes, pixels]`: noisy sums over noisy counts, both from one release."""
         classes = private.info.classes
-        match plan[MEANS]:
-            case Gaussian(noise_multiplier=noise_multiplier):
-                mechanism = GaussianSum(
-                    vectors=partial(_class_vectors, classes=classes),
-                    dimension=classes * (1 + _pixels(private.info.shape)),
-                    clip_norm=1.0,
-                    noise_multiplier=noise_multiplier,
-                    phase=MEANS,
-                )
-            case other:
-                raise PlanMismatch(expected=f"a Gaussian event under {MEANS!r}", got=str(other))
+        mechanism = GaussianSum(
+            vectors=partial(_class_vectors, classes=classes),
+            dimension=classes * (1 + _pixels(private.info.shape)),
+            clip_norm=1.0,
+            noise_multiplier=plan.of_kind(MEANS, Gaussian).noise_multiplier,
+            phase=MEANS,
+        )
         sums = private.release(mechanism, label=MEANS).reshape(classes, -1)
         scale = math.sqrt(_pixels(private.info.shape))  # undo what _class_vectors divides by
         return (scale * sums[:, 1:] / sums[:, :1].clamp(min=1.0)).float().clamp(0, 1)

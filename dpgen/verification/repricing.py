@@ -21,7 +21,6 @@ _SECONDS: Mapping[str, tuple[str, ...]] = {
     "pld": ("prv", "rdp"),
     "prv": ("pld", "rdp"),
     "rdp": ("pld", "prv"),
-    "gdp": ("pld", "rdp"),
 }
 """Claimed accountant -> those independent of it, the tightest first; of plain Gaussians alone, see `second_name`."""
 
@@ -49,9 +48,13 @@ def second_name(record: RunRecord, registry: Registry, *, wanted: str | None) ->
         return next((name for name in candidates if _prices(record, registry, name)), None)
     kind = registry.accountant(wanted).kind
     alike = _plain_gaussians(record) and wanted in ("gdp", "prv") and claimed in ("gdp", "prv", "pld")
-    if wanted == claimed or kind == "approximation" or alike:
-        found = "the claimed one" if wanted == claimed else "one that only approximates"
-        found = f"one that evaluates the same closed form as {claimed}" if alike and wanted != claimed else found
+    reasons = {
+        "the claimed one": wanted == claimed,
+        "one that only approximates": kind == "approximation",
+        f"one that evaluates the same closed form as {claimed}": alike,
+    }
+    found = next((reason for reason, holds in reasons.items() if holds), None)
+    if found is not None:
         raise ConfigError(
             f"expected a second accountant beside {claimed!r} whose bounds are proved; found {wanted!r}, {found}. "
             "Name another one, or leave the choice to dpgen."

@@ -15,7 +15,7 @@ from dpgen.data.datasets import PrivateDataset
 from dpgen.data.info import DatasetInfo
 from dpgen.data.writing import contact_sheet, eight_bit, rows_by_class
 from dpgen.events import Gaussian
-from dpgen.generators.mean_embedding import Embedding, release_embedding
+from dpgen.generators.mean_embedding import release_embedding
 from dpgen.generators.training.private import charged_part
 from dpgen.mechanisms.context import RunContext
 from dpgen.networks.embedding_matching import draw, match_embedding
@@ -53,7 +53,7 @@ def release_frequency_images(
         network,
         features,
         embedding.sums,
-        _class_shares(info, embedding, plan.of_kind(LABEL, Gaussian).noise_multiplier),
+        embedding.shares,
         steps=settings.steps,
         batch=settings.batch,
         learning_rate=settings.learning_rate,
@@ -74,15 +74,6 @@ def _features(settings: FrequencySettings, info: DatasetInfo, context: RunContex
         bandwidth=settings.bandwidth,
         generator=context.generator("random Fourier features"),
     )
-
-
-def _class_shares(info: DatasetInfo, embedding: Embedding, noise_multiplier: float) -> Tensor:
-    """Declared public ones; else those released, where their noise is below a quarter of an even share; else even."""
-    even = 1 / info.classes
-    if info.class_counts is not None:
-        return torch.tensor(info.class_counts, dtype=torch.float32) / info.nominal_records
-    deviation = noise_multiplier / (COUNT_WEIGHT * info.nominal_records)
-    return embedding.shares if deviation < even / 4 else torch.full((info.classes,), even)
 
 
 def _auxiliary(settings: FrequencySettings, info: DatasetInfo, context: RunContext) -> ImageGenerator:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar, final
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -28,7 +27,7 @@ from dpgen_plugins.diffusion.finetune import finetune
 from dpgen_plugins.diffusion.model import fresh_network
 from dpgen_plugins.diffusion.pretrain import pretrain
 from dpgen_plugins.diffusion.query_network import publish_identity, query_network, require_query_network
-from dpgen_plugins.diffusion.selection import Selection, assign_public_classes
+from dpgen_plugins.diffusion.selection import Selection, require_enough
 from dpgen_plugins.diffusion.semantic_query import query_rows, taken_per_row
 from dpgen_plugins.diffusion.settings import QuerySettings
 from dpgen_plugins.diffusion.transfer import (
@@ -89,8 +88,7 @@ class PrivImage(DiffusionGenerator, Pretrainable):
         """Query, select, pretrain, fine-tune; each finished phase is kept for a resumed run."""
         config, info, public = self.config, private.info, require_public(public, method=self.name)
         rows, per_row = query_rows(config.query, info), taken_per_row(config.query, info, len(public.class_names))
-        shown = len(public.labels.unique())  # a class without an image is never chosen: refused before it is asked for
-        assign_public_classes(np.zeros((len(rows), shown), np.int64), per_class=per_row)
+        require_enough(len(public.labels.unique()), per_class=per_row)  # a class without an image is never chosen
         asked = context.once("query", lambda: self._query(private, public, plan, context))
         publish_identity(bytes(asked["network"].cpu().tolist()).decode(), context)
         selection = Selection.of(asked["histogram"].cpu().numpy(), rows, public, per_class=per_row)
@@ -147,5 +145,4 @@ class PrivImage(DiffusionGenerator, Pretrainable):
         if query.votes > classes:
             raise InvalidValue(f"query.votes must be at most the {classes} public classes; found {query.votes}.")
         require_query_network(query)
-        rows, per_row = len(query_rows(query, task.info)), taken_per_row(query, task.info, classes)
-        assign_public_classes(np.zeros((rows, classes), np.int64), per_class=per_row)
+        require_enough(classes, per_class=taken_per_row(query, task.info, classes))

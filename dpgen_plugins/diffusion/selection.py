@@ -35,11 +35,7 @@ def assign_public_classes(histogram: Histogram, *, per_class: int) -> tuple[tupl
     Raises: `InvalidValue` when a private class has to take more public classes than there are.
     """
     private_classes, public_classes = histogram.shape
-    if per_class > public_classes:
-        raise InvalidValue(
-            f"a row of votes cannot take {per_class} of {public_classes} public classes. "
-            "Use a public set with more classes, or a smaller `query.classes_per_class` or `query.ratio`."
-        )
+    require_enough(public_classes, per_class=per_class)
     votes = np.maximum(histogram, 0).astype(np.float64)
     shares = votes / np.maximum(votes.sum(axis=1, keepdims=True), 1.0)
     served = -(-private_classes * per_class // public_classes)
@@ -47,6 +43,15 @@ def assign_public_classes(histogram: Histogram, *, per_class: int) -> tuple[tupl
     return tuple(
         tuple(sorted(np.flatnonzero(own).tolist(), key=lambda c: (-shares[row, c], c))) for row, own in enumerate(takes)
     )
+
+
+def require_enough(public_classes: int, *, per_class: int) -> None:
+    """Raises: `InvalidValue` when a private class has to take more public classes than there are."""
+    if per_class > public_classes:
+        raise InvalidValue(
+            f"a row of votes cannot take {per_class} of {public_classes} public classes. "
+            "Use a public set with more classes, or a smaller `query.classes_per_class` or `query.ratio`."
+        )
 
 
 def _each_once(shares: NDArray[np.float64], per_class: int) -> NDArray[np.bool_]:

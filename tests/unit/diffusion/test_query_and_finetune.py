@@ -10,7 +10,7 @@ import torch
 from dpgen.budget import ADD_OR_REMOVE_ONE, Charge, Plan
 from dpgen.data.datasets import PublicDataset
 from dpgen.data.info import DatasetInfo, Shape
-from dpgen.errors import PlanMismatch
+from dpgen.errors import InvalidValue, PlanMismatch
 from dpgen.events import DiscreteGaussian, Gaussian
 from dpgen.generators.training.private import LABEL, finetune_event
 from dpgen.generators.training.settings import FinetuneSettings
@@ -98,3 +98,17 @@ def test_the_histogram_is_what_was_released_with_the_planned_noise_and_nothing_e
     assert found.flatten().tolist() == list(range(2 * 5))
     assert private.label == "semantic-query"
     assert private.mechanism.event(ADD_OR_REMOVE_ONE) == plan["semantic-query"]
+
+
+@pytest.mark.parametrize("checked", [True, False], ids=["as it is", "twin without the check"])
+def test_too_few_public_classes_with_images_are_refused_before_the_query(monkeypatch, checked):
+    if not checked:
+        monkeypatch.setattr("dpgen_plugins.diffusion.privimage.require_enough", lambda *_, **__: None)
+    images, labels = torch.zeros(6, 1, 8, 8, dtype=torch.uint8), torch.zeros(6, dtype=torch.int64)
+    public = PublicDataset("toy", images, labels, ("v", "w", "x", "y", "z"))  # four classes show nothing
+    query = {"votes": 2, "classes_per_class": 2, "classifier_steps": 1, "classifier_width": 4}
+    generator = PrivImage(PrivImage.Config.model_validate({"query": query}))
+    private, plan = Counted(), Plan((Charge("semantic-query", DiscreteGaussian(7.0, 2)),))
+    with pytest.raises(InvalidValue, match=r"query\.classes_per_class"):
+        generator.fit(private, public, plan, RunContext())
+    assert hasattr(private, "label") != checked  # the twin asks, and is refused afterwards

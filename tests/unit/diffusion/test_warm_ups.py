@@ -10,7 +10,6 @@ from dpgen.data.datasets import ArrayRecords, PrivateDataset
 from dpgen.data.info import DatasetInfo, Shape
 from dpgen.errors import PlanMismatch
 from dpgen.events import Gaussian, NoOp
-from dpgen.generators.mean_embedding import Embedding
 from dpgen.ledger import Ledger
 from dpgen.mechanisms import RunContext
 from dpgen.networks.unet import UNet
@@ -83,15 +82,6 @@ def test_the_sums_of_the_frequency_stage_are_divided_by_the_declared_count(monke
     weight = frequency.COUNT_WEIGHT
     torch.testing.assert_close(embedding.double(), sums / (10 * (1 - weight**2) ** 0.5))
     assert shares.tolist() == [0.5, 0.5]  # ten records counted with noise of deviation 5
-
-
-def test_class_shares_are_declared_or_released_or_even() -> None:
-    released = Embedding(torch.tensor([0.7, 0.3]), torch.zeros(2, 4))
-    many = DatasetInfo(Shape(1, 8, 8), ("a", "b"), nominal_records=1000)
-    declared = DatasetInfo(Shape(1, 8, 8), ("a", "b"), nominal_records=10, class_counts=(9, 1))
-    assert frequency._class_shares(declared, released, 1.0).tolist() == pytest.approx([0.9, 0.1])
-    assert frequency._class_shares(many, released, 20.0).tolist() == pytest.approx([0.7, 0.3])  # deviation 0.1
-    assert frequency._class_shares(many, released, 30.0).tolist() == [0.5, 0.5]  # 0.15, above 0.125
 
 
 def test_another_event_in_the_plan_is_refused() -> None:

@@ -16,7 +16,7 @@ from dpgen.data.datasets import ArrayRecords, PrivateDataset
 from dpgen.data.info import DatasetInfo, Shape
 from dpgen.errors import BudgetExceeded, PlanMismatch
 from dpgen.events import DiscreteGaussian, Gaussian
-from dpgen.generators.mean_embedding import LEAST_SHARE, Embedding, release_embedding
+from dpgen.generators.mean_embedding import LEAST_SHARE, Embedding, class_shares, release_embedding
 from dpgen.ledger import Ledger
 from dpgen.mechanisms import RunContext
 from dpgen.mechanisms.histogram import NoisyHistogram
@@ -62,6 +62,15 @@ def test_without_noise_it_is_shares_and_sums_over_the_declared_records() -> None
 def test_a_class_without_records_keeps_a_share_to_divide_by() -> None:
     assert float(released(1e-3).shares[2]) == pytest.approx(LEAST_SHARE / 3)
     assert bool((released(50.0).shares > 0).all())
+
+
+def test_class_shares_are_declared_or_released_or_even() -> None:
+    noisy = torch.tensor([0.7, 0.3])
+    plain = DatasetInfo(Shape(1, 8, 8), ("a", "b"), nominal_records=10)
+    declared = DatasetInfo(Shape(1, 8, 8), ("a", "b"), nominal_records=10, class_counts=(9, 1))
+    assert class_shares(declared, noisy, deviation=0.0).tolist() == pytest.approx([0.9, 0.1])
+    assert class_shares(plain, noisy, deviation=0.12).tolist() == pytest.approx([0.7, 0.3])
+    assert class_shares(plain, noisy, deviation=0.13).tolist() == [0.5, 0.5]  # a quarter of an even share is 0.125
 
 
 def test_the_noise_of_count_and_features_is_the_one_that_was_charged() -> None:

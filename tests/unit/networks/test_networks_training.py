@@ -124,7 +124,9 @@ def test_snapshots_need_the_whole_training(tmp_path: Path) -> None:
 
 def test_a_batch_larger_than_the_data_repeats_it() -> None:
     images, labels = bars(5)
-    train_classifier(ImageClassifier(1, 2, 4), images, labels, steps=2, batch=32, generator=generator())
+    network = ImageClassifier(1, 2, 4, generator=generator())
+    before = weights_digest(network)
+    assert weights_digest(train_classifier(network, images, labels, steps=2, batch=32, generator=generator())) != before
 
 
 def test_one_cycle_rises_then_falls_to_nothing() -> None:
